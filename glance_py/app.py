@@ -20,10 +20,11 @@ from oslo_log import log as logging
 
 from glance_py import config, gateway, limits, pipeline, recovery, reports
 from glance_py.cache import build as image_cache
+from glance_py.cache.driver import BadDriverConfiguration
 from glance_py.cache.image_cache import ImageCache
 from glance_py.cache.prefetch import Prefetcher
 from glance_py.claims import Claims, LeaseTimes
-from glance_py.context import RequestContext
+from glance_py.context import get_admin_context
 from glance_py.data_access import is_remote, open_repositories
 from glance_py.dependencies import Dependencies
 from glance_py.domain.errors import GlanceError
@@ -36,7 +37,7 @@ from glance_py.importing.staging_recovery import StagingRecovery
 from glance_py.importing.task_executor import TaskExecutor
 from glance_py.layers.location import LocationProxy
 from glance_py.layers.location_validation import url_policy
-from glance_py.layers.property_protection import InvalidPropertyRules, PropertyProtections
+from glance_py.layers.property_rules import InvalidPropertyRules, PropertyProtections
 from glance_py.layers.tasks import internal_tasks
 from glance_py.middleware.catch_errors import CatchErrors
 from glance_py.middleware.factory_deps import (
@@ -133,11 +134,12 @@ def build_service(conf: cfg.ConfigOpts) -> ApiService:
     deps = build_dependencies(conf)
     api = gateway.build(deps)
     cache, prefetcher = build_image_cache(deps)
-    settings = Settings.from_conf(conf)
-    application = API(api, settings, deps.stores, deps.enforcer, limits=deps.limits, cache=cache)
+    application = API(
+        api, deps.settings, deps.stores, deps.enforcer, limits=deps.limits, cache=cache
+    )
     pipeline_deps = FactoryDependencies(
         conf,
-        settings,
+        deps.settings,
         deps.enforcer,
         application,
         deps.repositories.ping,
@@ -145,7 +147,7 @@ def build_service(conf: cfg.ConfigOpts) -> ApiService:
         stores=deps.stores,
         staging_free_bytes=functools.partial(staging_free_bytes, deps.stores),
     )
-    app = CatchErrors(pipeline.load(pipeline_deps), settings.api)
+    app = CatchErrors(pipeline.load(pipeline_deps), deps.settings.api)
     return ApiService(
         app, deps, api.importer, prefetcher, frozenset(pipeline_deps.server_requirements)
     )
@@ -201,7 +203,7 @@ def build_dependencies(conf: cfg.ConfigOpts) -> Dependencies:
     settings = Settings.from_conf(conf)  # which needs the options of the stores
     uri_filter = UriFilter(settings.uri_filter, functools.partial(service_endpoints, conf))
     stores.set_url_policy(url_policy(uri_filter))
-    notifier = Notifier(conf)
+    notifier = Notifier(conf, settings.notifications)
     tasks = internal_tasks(repositories.tasks, notifier, settings.tasks)
     claims = Claims(
         repositories.claims,
@@ -220,7 +222,7 @@ def build_dependencies(conf: cfg.ConfigOpts) -> Dependencies:
         task_executor=TaskExecutor(
             tasks, settings.tasks.task_pool_threads, Heartbeat("tasks", claims.times.heartbeat)
         ),
-        protections=PropertyProtections(conf, enforcer)
+        protections=PropertyProtections(settings.property_protection, enforcer)
         if settings.property_protection.property_protection_file
         else None,
         limits=(
@@ -241,21 +243,22 @@ def build_image_cache(
 
     :raises config.ConfigurationError: the directory cannot be used.
     """
-    conf, images = deps.conf, deps.repositories.images
-    if not conf.image_cache_dir:
+    images, settings = deps.repositories.images, deps.settings.cache
+    if not settings.image_cache_dir:
         return None, None
-    admin_context = RequestContext(is_admin=True)
+    admin_context = get_admin_context()
     data = LocationProxy.build(images, deps)
     try:
         return image_cache.build(
-            conf,
+            settings.image_cache_dir,
+            settings,
             deps.repositories.cached_images,
             open_data=lambda image, start, caller: data.download(
                 caller or admin_context, image, Download(start)
             ),
             get_image=lambda image_id: images.get(admin_context, image_id),
         )
-    except image_cache.BadDriverConfiguration as error:
+    except BadDriverConfiguration as error:
         LOG.error("There is no image cache: %s", error)
         return None, None
     except OSError as error:

@@ -33,10 +33,8 @@ from glance_py.domain.claim import (
 )
 from glance_py.domain.image import Image
 from glance_py.domain.ports import ImageRepository
-from glance_py.heartbeat import Clock as Clock
-from glance_py.heartbeat import Heartbeat
+from glance_py.heartbeat import Clock, Heartbeat
 from glance_py.streams import Chunk, StreamFilter
-from glance_store_py.config import STAGING_STORE as STAGING_STORE
 from glance_store_py.process import PerProcess
 
 LOG = logging.getLogger(__name__)
@@ -63,7 +61,6 @@ class LeaseTimes:
 
 #: The times of processes that are given no others.
 LEASE_TIMES = LeaseTimes()
-LEASE_SECONDS = LEASE_TIMES.timeout
 
 
 def new_holder_token() -> str:
@@ -121,13 +118,11 @@ class Claim:
         )
 
     def guard(self, change: ImageChange, release: bool = False) -> ImageChange:
-        """Make ``change``, in place, conditional on this claim being held; returns it.
+        """``change`` on the condition that this claim is held.
 
         :param release: give the claim back in the same transaction.
         """
-        change.holder = self.holder
-        change.release = self.build_release() if release else None
-        return change
+        return change.evolve(holder=self.holder, release=self.build_release() if release else None)
 
     def build_release(self) -> ClaimRelease:
         """What the DAL has to know to give this claim back."""

@@ -1,20 +1,20 @@
-"""From configuration files to a ready ConfigOpts that is passed around.
+"""Finds and reads the configuration files, and checks their values.
 
-Registers the options of the service and of the libraries it uses, reads the
-files and refuses wrong values at the start, naming section and option.  No
-other module knows where files lie, and none but the entry points touches the
-process-wide ``cfg.CONF``.
+The result is a ConfigOpts with the options of the service and of its libraries.  A wrong value
+stops the start with a message that names section and option.  No other module knows the paths of
+configuration files; only the entry points use the process-wide ``cfg.CONF``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging as stdlib_logging
 import os
 import urllib.parse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata, resources
-from typing import Any
+from typing import TypeAlias
 
 from oslo_config import cfg
 from oslo_db import options as db_options
@@ -27,35 +27,34 @@ from glance_py.registry import options as registry_options
 
 CONFIG_DIR = "/etc/glance"
 
-#: Read in this order, the later wins, when no --config-file names others.
+#: The files that are read when there is no --config-file; values of the later one win.
 DEFAULT_FILES = ("glance-image-import.conf", "glance-api.conf")
 
-#: What a registry reads instead.
+#: The file that a registry reads instead.
 REGISTRY_FILE = "glance-registry.conf"
-
 
 _STAND_ALONE = "--stand-alone"
 _STAND_ALONE_OPTION = cfg.BoolOpt(
     "stand-alone",
     default=False,
-    help="Use the built-in configuration for trials instead of any file: no authentication, "
-    "everybody is an administrator, everything is kept in $GLANCE_STATE_DIR or ./var.",
+    help="Use the built-in configuration for trials instead of a file: no authentication, every "
+    "caller is an administrator, all data is kept in $GLANCE_STATE_DIR or ./var.",
 )
 
 
 class ConfigurationError(Exception):
-    """A wrong configuration; the text names file, section or option and says what to do."""
+    """The configuration cannot be used; the message names the file or option and the remedy."""
 
 
 class ConfigurationNotFound(ConfigurationError):
-    """There is no configuration file, and none was named."""
+    """No configuration file was found or named."""
 
 
 def register(conf: cfg.ConfigOpts) -> None:
-    """Register the service's options and those of its libraries on ``conf``.
+    """Register the options of the service and of its libraries on ``conf``.
 
-    Harmless when called again.  Store sections are registered by the storage
-    library, which knows the drivers.
+    May be called several times.  The storage library registers the sections of stores, because
+    they depend on the drivers.
     """
     for group, opts in options.GROUPS.items():
         conf.register_opts(opts, group=None if group == "DEFAULT" else group)
@@ -64,11 +63,13 @@ def register(conf: cfg.ConfigOpts) -> None:
     policy_options.set_defaults(conf)
 
 
-OptionGroups = list[tuple[str | None, list[cfg.Opt]]]
+#: Sections and their options, as oslo-config-generator and oslo-config-validator expect them; None
+#: is [DEFAULT].
+OptionGroups: TypeAlias = list[tuple[str | None, list[cfg.Opt]]]
 
 
 def list_opts() -> OptionGroups:
-    """(group, options) pairs for oslo-config-generator and oslo-config-validator."""
+    """The options of the service itself; entry point ``glance.api`` of oslo.config.opts."""
     return [
         (None if group == "DEFAULT" else group, list(opts))
         for group, opts in options.GROUPS.items()
@@ -76,10 +77,7 @@ def list_opts() -> OptionGroups:
 
 
 def list_identity_opts() -> OptionGroups:
-    """The same for options of libraries that files hold and no library lists.
-
-    keystoneauth reads them; what old files say about scopes is read by nobody.
-    """
+    """The options in our files that no library lists itself: keystoneauth's, and obsolete ones."""
     unlisted: OptionGroups = [
         (
             "oslo_policy",
@@ -113,7 +111,7 @@ def list_identity_opts() -> OptionGroups:
 
 
 def list_image_import_opts() -> OptionGroups:
-    """The part of :func:`list_opts` that usually has a file of its own."""
+    """The part of :func:`list_opts` in ``glance-image-import.conf``."""
     return [
         ("import_filtering_opts", list(options.IMPORT_FILTERING)),
         *((group, list(opts)) for group, opts in import_options.GROUPS.items()),
@@ -121,7 +119,7 @@ def list_image_import_opts() -> OptionGroups:
 
 
 def list_cache_opts() -> OptionGroups:
-    """The same for the tools of the image cache."""
+    """The options in ``glance-cache.conf``, for the commands about the image cache."""
     return [
         (
             None,
@@ -131,12 +129,12 @@ def list_cache_opts() -> OptionGroups:
 
 
 def list_manage_opts() -> OptionGroups:
-    """The same for glance-manage."""
+    """The options in ``glance-manage.conf``."""
     return [(None, list(options.METADEF))]
 
 
 def list_registry_opts() -> OptionGroups:
-    """The same for glance-registry."""
+    """The options in ``glance-registry.conf``."""
     port = cfg.PortOpt(
         "bind_port",
         default=registry_options.DEFAULT_PORT,
@@ -161,7 +159,7 @@ def list_registry_opts() -> OptionGroups:
 
 
 def list_scrubber_opts() -> OptionGroups:
-    """The same for glance-scrubber."""
+    """The options in ``glance-scrubber.conf``."""
     return [(None, _options_starting_with("scrub_", "delayed_delete", "enabled_backends"))]
 
 
@@ -175,21 +173,22 @@ def load(
     conf: cfg.ConfigOpts | None = None,
     prog: str = "glance-api",
     tool_file: str | None = None,
-    **help_texts: Any,
+    description: str | None = None,
+    epilog: str | None = None,
 ) -> cfg.ConfigOpts:
-    """Read the configuration and return it, checked.
+    """Read and check the configuration.
 
-    :param argv: command line (``--config-file``, ``--config-dir``,
-        ``--stand-alone`` and those of oslo.log); None or empty for a WSGI
-        server's process, which therefore never is stand-alone.
-    :param default_files: files used when ``argv`` names none; None: those of
+    :param argv: the arguments of the command: ``--config-file``, ``--config-dir``,
+        ``--stand-alone`` and those of oslo.log; None or empty in a process of a WSGI server,
+        which therefore cannot be stand-alone.
+    :param default_files: the files to read when ``argv`` names none; None for those of
         :func:`default_config_files`.
-    :param conf: the object to fill; entry points pass ``cfg.CONF``.
-    :param prog: the name of the program, for its help.
+    :param conf: the object that reads the files and is returned; entry points pass ``cfg.CONF``.
+    :param prog: the name of the command.
     :param tool_file: see :func:`default_config_files`.
-    :param help_texts: ``description`` and ``epilog`` of its help.
-    :raises ConfigurationError: there is no file, one cannot be read or a value
-        is wrong.
+    :param description: printed by --help before the options.
+    :param epilog: printed by --help after the options.
+    :raises ConfigurationError: there is no file, a file cannot be read or a value is wrong.
     """
     conf = cfg.ConfigOpts() if conf is None else conf
     register(conf)
@@ -205,38 +204,40 @@ def load(
             else config_files(argv, default_files, tool_file)
         )
     except ConfigurationError as error:
-        # Wrong words and --help come first: they end the program.
+        # Raised after the arguments were parsed: wrong arguments and --help end the process first.
         problem = error
-    _read(
-        conf,
-        argv,
-        prog=prog,
-        default_config_files=files,
-        default_config_dirs=[] if stand_alone else _default_dirs(prog),
-        **help_texts,
-    )
+    with _translated_errors():
+        conf(
+            argv,
+            project="glance",
+            prog=prog,
+            version=version(),
+            default_config_files=files,
+            default_config_dirs=[] if stand_alone else _default_dirs(prog),
+            validate_default_values=True,
+            description=description,
+            epilog=epilog,
+        )
+    _check_directories(conf)
     if problem is not None:
         raise problem
     if conf.stand_alone and not stand_alone:
-        # An abbreviation, or a line in a file.
-        raise ConfigurationError(f"{_STAND_ALONE} is for the command line, written in full.")
+        # It was abbreviated, or set in a file.
+        raise ConfigurationError(
+            f"{_STAND_ALONE} must be given as an argument and cannot be abbreviated."
+        )
     check(conf)
     return conf
 
 
-def _read(conf: cfg.ConfigOpts, argv: Sequence[str], **options_for_library: Any) -> None:
-    """Have the library read the files.
+@contextlib.contextmanager
+def _translated_errors() -> Iterator[None]:
+    """Translates the exceptions of oslo.config.
 
-    :raises ConfigurationError: it cannot.
+    :raises ConfigurationError: instead of them.
     """
     try:
-        conf(
-            list(argv),
-            project="glance",
-            version=version(),
-            validate_default_values=True,
-            **options_for_library,
-        )
+        yield
     except (cfg.ConfigFilesNotFoundError, cfg.ConfigDirNotFoundError) as error:
         raise ConfigurationError(
             f"{error}. Check --config-file and OS_GLANCE_CONFIG_DIR."
@@ -245,10 +246,13 @@ def _read(conf: cfg.ConfigOpts, argv: Sequence[str], **options_for_library: Any)
         raise ConfigurationError(f"{error}. The service's user must be able to read it.") from None
     except (cfg.ConfigFileValueError, cfg.ConfigFileParseError) as error:
         raise ConfigurationError(_with_hint(str(error))) from None
+
+
+def _check_directories(conf: cfg.ConfigOpts) -> None:
+    """:raises ConfigurationError: a directory of configuration files cannot be read."""
     for directory in conf.config_dir or ():
         try:
-            # The library takes a directory that cannot be read for an empty one.
-            os.listdir(directory)
+            os.listdir(directory)  # oslo.config treats an unreadable directory like an empty one
         except OSError as error:
             raise ConfigurationError(_unreadable_message(directory, error)) from None
 
@@ -256,11 +260,11 @@ def _read(conf: cfg.ConfigOpts, argv: Sequence[str], **options_for_library: Any)
 def config_files(
     argv: Sequence[str], default_files: Sequence[str] | None = None, tool_file: str | None = None
 ) -> list[str]:
-    """The files to read unless ``argv`` names some; see :func:`load`.
+    """The files to read when ``argv`` names none; see :func:`load`.
 
-    :raises ConfigurationError: there are none, or they cannot be looked at.
+    :raises ConfigurationError: there are none, or the directory cannot be read.
     """
-    named = {word.partition("=")[0] for word in argv}
+    named = {argument.partition("=")[0] for argument in argv}
     if default_files is not None:
         files = list(default_files)
     elif "--config-file" in named:
@@ -282,9 +286,9 @@ def config_files(
 
 
 def load_registry(argv: Sequence[str], conf: cfg.ConfigOpts) -> cfg.ConfigOpts:
-    """The same for a registry, which has a file of its own and is never stand-alone.
+    """:func:`load` for a registry, which has its own file and cannot be stand-alone.
 
-    :raises ConfigurationError: there is none, or it is wrong.
+    :raises ConfigurationError: there is no file, a file cannot be read or a value is wrong.
     """
     register(conf)
     conf.set_default("bind_port", registry_options.DEFAULT_PORT)
@@ -292,13 +296,13 @@ def load_registry(argv: Sequence[str], conf: cfg.ConfigOpts) -> cfg.ConfigOpts:
     if _STAND_ALONE in argv:
         raise ConfigurationError(f"A registry cannot be started with {_STAND_ALONE}.")
     found = [path] if _exists(path) else []
-    if not found and not any(word.startswith("--config-") for word in argv):
+    if not found and not any(each.startswith("--config-") for each in argv):
         raise ConfigurationError(f"There is no {path}: name the configuration with --config-file.")
     return load(argv, found, conf)
 
 
 def _default_dirs(prog: str) -> list[str]:
-    """Every program reads the directories of the service, and one of its own name."""
+    """The directories that oslo.config reads for the service and for the command ``prog``."""
     return list(
         dict.fromkeys(
             [*cfg.find_config_dirs("glance", "glance-api"), *cfg.find_config_dirs("glance", prog)]
@@ -307,7 +311,7 @@ def _default_dirs(prog: str) -> list[str]:
 
 
 def version() -> str:
-    """Version of the installed package, "0" in a bare source tree."""
+    """The version of the installed package; "0" when the source tree is not installed."""
     try:
         return metadata.version("glance_py")
     except metadata.PackageNotFoundError:
@@ -315,19 +319,18 @@ def version() -> str:
 
 
 def default_config_files(
-    environ: os._Environ | dict = os.environ, tool_file: str | None = None
+    environ: Mapping[str, str] = os.environ, tool_file: str | None = None
 ) -> list[str]:
-    """Files that are read when the command line names none; only existing ones.
+    """The existing files that are read when the arguments name none.
 
-    ``OS_GLANCE_CONFIG_DIR`` replaces /etc/glance.  ``OS_GLANCE_CONFIG_FILES``
-    names other files, divided by semicolons, relative to that directory; one
-    that does not exist is an error then.
+    ``OS_GLANCE_CONFIG_DIR`` replaces /etc/glance.  ``OS_GLANCE_CONFIG_FILES`` names other files,
+    separated by semicolons and relative to that directory; these are returned whether they exist
+    or not, so that a missing one is an error.
 
-    :param tool_file: one more, the file of a tool; it alone is enough.
-    :raises ConfigurationNotFound: neither this file nor that of the service exists,
-        and no directory of oslo.config has any.
-    :raises ConfigurationError: it cannot be told, because the directory may not
-        be entered.
+    :param tool_file: the name of another file, of one command; it suffices alone.
+    :raises ConfigurationNotFound: neither this file nor that of the service exists, nor any file
+        in the directories of oslo.config.
+    :raises ConfigurationError: the directory cannot be read.
     """
     directory = _configuration_directory(environ)
     named = [name.strip() for name in environ.get("OS_GLANCE_CONFIG_FILES", "").split(";")]
@@ -336,21 +339,18 @@ def default_config_files(
         return named
     names = [*DEFAULT_FILES, *([tool_file] if tool_file else [])]
     found = [name for name in names if _exists(os.path.join(directory, name))]
-    # The file about imports alone says nothing about who may do what.
+    # The file about imports alone has no section about authentication.
     if set(found) <= {DEFAULT_FILES[0]} and not (directory == CONFIG_DIR and _dirs_have_files()):
         raise ConfigurationNotFound(
             f"There is no {DEFAULT_FILES[-1]} in {directory}. Name the configuration with "
-            f"--config-file or OS_GLANCE_CONFIG_DIR. For trials, glance-api {_STAND_ALONE} does "
-            "without one: everybody is an administrator then."
+            f"--config-file or OS_GLANCE_CONFIG_DIR. For trials, glance-api {_STAND_ALONE} needs "
+            "none; every caller is an administrator then."
         )
     return [os.path.join(directory, name) for name in found]
 
 
 def _exists(path: str) -> bool:
-    """Is there such a file?
-
-    :raises ConfigurationError: this user may not know.
-    """
+    """:raises ConfigurationError: this user may not enter the directory of ``path``."""
     try:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -377,14 +377,14 @@ def _dirs_have_files() -> bool:
     return False
 
 
-def _configuration_directory(environ: os._Environ | dict) -> str:
+def _configuration_directory(environ: Mapping[str, str]) -> str:
     return environ.get("OS_GLANCE_CONFIG_DIR", "").strip() or CONFIG_DIR
 
 
 def setup_logging(conf: cfg.ConfigOpts) -> None:
-    """Route log records as the options of oslo.log say; once per process."""
+    """Configure logging by the options of oslo.log; once per process."""
     logging.setup(conf, "glance", version=version())
-    # Plain loggers of this service and of the storage library write through it, too.
+    # oslo.log sets the level of the loggers below "glance" only.
     for name in ("glance_py", "glance_store_py"):
         stdlib_logging.getLogger(name).setLevel(
             stdlib_logging.DEBUG if conf.debug else stdlib_logging.NOTSET
@@ -392,9 +392,9 @@ def setup_logging(conf: cfg.ConfigOpts) -> None:
 
 
 def check(conf: cfg.ConfigOpts) -> None:
-    """Look at every value once, so that a wrong one stops the start and not a request.
+    """Read every value of the service's options, so that a wrong one stops the start.
 
-    :raises ConfigurationError: naming section and option.
+    :raises ConfigurationError: a value is wrong; the message names section and option.
     """
     for group, opts in options.GROUPS.items():
         _check_values(conf, group, opts)
@@ -422,27 +422,28 @@ def _check_values(conf: cfg.ConfigOpts, group: str, opts: Iterable[cfg.Opt]) -> 
 
 
 def _with_hint(text: str) -> str:
-    """The library's sentence, and what to do where that is not obvious."""
+    """The message of oslo.config, with an example where it does not show the syntax."""
     if 'Value should start with "["' in text or 'Value should end with "]"' in text:
         text += ". The list of this option is written in square brackets: [first,second]"
     return text
 
 
 def _stand_alone_file(conf: cfg.ConfigOpts, argv: Sequence[str]) -> str:
-    """Path of the configuration that ``--stand-alone`` asks for.
+    """The path of the configuration for ``--stand-alone``.
 
-    Its paths start with ``$state_dir``: ``GLANCE_STATE_DIR`` or ./var.
+    Registers the option ``state_dir``, with which the paths in the file start, and creates that
+    directory: ``GLANCE_STATE_DIR`` or ./var.
 
-    :raises ConfigurationError: ``argv`` names files as well.
+    :raises ConfigurationError: ``argv`` names files, too.
     """
-    if any(word.startswith("--config-") for word in argv):
+    if any(argument.startswith("--config-") for argument in argv):
         raise ConfigurationError(f"{_STAND_ALONE} and --config-file exclude each other.")
     state_dir = os.path.abspath(os.environ.get("GLANCE_STATE_DIR") or "var")
     conf.register_opt(
         cfg.StrOpt(
             "state_dir",
             default=state_dir,
-            help="Where the stand-alone configuration keeps everything.",
+            help="Directory for the database and the data of the stand-alone configuration.",
         )
     )
     os.makedirs(state_dir, exist_ok=True)
@@ -450,5 +451,5 @@ def _stand_alone_file(conf: cfg.ConfigOpts, argv: Sequence[str]) -> str:
 
 
 def is_stand_alone(conf: cfg.ConfigOpts) -> bool:
-    """Was the built-in stand-alone configuration used?"""
+    """True when ``conf`` has read the built-in configuration for ``--stand-alone``."""
     return "state_dir" in conf

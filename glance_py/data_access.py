@@ -1,6 +1,6 @@
-"""Where the records of images are: in a database of this host's, or behind a registry.
+"""Opens the repositories that the option ``data_api`` names: a database, or a registry.
 
-The one place that knows both.  Whichever is not used is not even imported.
+Only the implementation that is used is imported.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from glance_py.registry.options import REGISTRY_DATA_APIS
 
 
 def is_remote(conf: cfg.ConfigOpts) -> bool:
-    """Does the option ``data_api`` name a registry?"""
+    """True when the option ``data_api`` names a registry."""
     return conf.data_api in REGISTRY_DATA_APIS
 
 
 def open_repositories(conf: cfg.ConfigOpts) -> Repositories:
-    """The records that the option ``data_api`` leads to; nothing is contacted yet.
+    """The repositories of a database or of a registry.  Does not connect.
 
     :raises ValueError: an option is missing or wrong.
     """

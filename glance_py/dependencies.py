@@ -9,7 +9,7 @@ from oslo_config import cfg
 from glance_py.claims import Claims
 from glance_py.domain.ports import Repositories
 from glance_py.importing.task_executor import TaskExecutor
-from glance_py.layers.property_protection import PropertyProtections
+from glance_py.layers.property_rules import PropertyProtections
 from glance_py.limits import UnifiedLimits
 from glance_py.notifications.notifier import Notifier
 from glance_py.policies.enforcer import Enforcer

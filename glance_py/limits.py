@@ -1,73 +1,52 @@
-"""How much a project may have: Keystone's unified limits, and sizes in options.
+"""Unified limits: how much Keystone lets a project have.
 
-Limits are kept by Keystone and asked for through oslo.limit; usage is what the
-database says.  A limit is remembered for a moment, but nobody is refused by one
-that was not just asked for: a raised limit counts at once.  What is checked when
-is decided by the quota layer and the import.
+Limits are kept by Keystone and read through oslo.limit; usage is counted by the database.  Limits
+are cached, but a request is refused only by a limit that was just read, so that a raised limit
+counts at once.  The quota layer and the import decide which limit is checked when.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.ports import Repositories, UsageRepository
+from glance_py.domain.quota import RESOURCES, QuotaResource
 from glance_store_py.breaker import CircuitBreaker, CircuitOpen
+
+if TYPE_CHECKING:
+    from oslo_limit.limit import Enforcer as LimitEnforcer
 
 LOG = logging.getLogger(__name__)
 
-MIB = 1024**2
-
-#: Seconds for which the limits of a project are remembered at least, so that those who come at
-#: the same time ask once, and seconds for the limits of all projects.
+#: The shortest time in seconds for which the limits of a project are cached, so that concurrent
+#: requests read them once.
 MIN_CACHE_TTL = 0.05
+#: Seconds for which the limits of projects without limits of their own are cached.
 REGISTERED_LIMITS_TTL = 30.0
+#: The most projects whose limits are cached.
+_MAX_ENTRIES = 1000
 
 #: Seconds that Keystone may take for an answer, unless [oslo_limit] timeout says otherwise.
 TIMEOUT = 5
 _LIMITS_UNKNOWN = "The limits of the project are not known at the moment; try again later."
 
-#: Resource of Keystone -> resource of a claim, and its unit in bytes or images.
-RESOURCES: Mapping[str, tuple[str, int]] = {
-    "image_size_total": ("storage", MIB),
-    "image_stage_total": ("staging", MIB),
-    "image_count_total": ("images", 1),
-    "image_count_uploading": ("uploading", 1),
+#: Name of a limit in Keystone -> resource.
+UNIFIED_LIMITS: Mapping[str, QuotaResource] = {
+    resource.unified_limit: resource for resource in RESOURCES.values()
 }
 
-_USAGE_QUERIES: Mapping[str, Callable[[UsageRepository, str | None], int]] = {
-    "storage": lambda usage, owner: usage.storage(owner),
-    "staging": lambda usage, owner: usage.staging(owner),
-    "images": lambda usage, owner: usage.images(owner),
-    "uploading": lambda usage, owner: usage.uploading(owner),
-}
 
-_SIZE = re.compile(r"(\d+)(?:([KMGT]?)B)?\Z")
-
-
-def storage_quota(conf) -> int:
-    """Bytes that a project may store by ``user_storage_quota``; 0 is no quota.
-
-    A number with an optional unit, B, KB, MB, GB or TB, in steps of 1024.
-
-    :raises ValueError: the option says something else.
-    """
-    text = conf.user_storage_quota
-    match = _SIZE.match(text)
-    if match is None:
-        raise ValueError(
-            f"[DEFAULT] user_storage_quota: {text!r} is not a size; give a number "
-            "and B, KB, MB, GB or TB."
-        )
-    number, unit = match.groups()
-    return int(number) * 1024 ** (" KMGT".index(unit) if unit else 0)
+def count_used(usage: UsageRepository, resource: QuotaResource, owner: str | None) -> int:
+    """What a project uses of a resource, in bytes or images."""
+    count: Callable[[str | None], int] = getattr(usage, resource.name)
+    return count(owner)
 
 
 class UnifiedLimits:
@@ -75,30 +54,36 @@ class UnifiedLimits:
 
     oslo.limit reads ``[oslo_limit]`` from the process-wide ``cfg.CONF``.
 
-    :param cache_ttl: seconds for which the limits of a project are remembered; a
-        lowered limit may count that much later.
-    :raises ValueError: the library is not installed.
+    :param cache_ttl: seconds for which the limits of a project are cached; a lowered limit may
+        count that much later.
+    :param clock: returns seconds of a monotonic clock.
+    :raises ValueError: oslo.limit is not installed.
     """
 
-    def __init__(self, repositories: Repositories, cache_ttl: float = 0.0) -> None:
+    def __init__(
+        self,
+        repositories: Repositories,
+        cache_ttl: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         if importlib.util.find_spec("oslo_limit") is None:
             raise ValueError(
                 "[DEFAULT] use_keystone_limits is set, but oslo.limit is not "
                 "installed; it comes with glance-py[limits]."
             )
         self._usage = repositories.usage
-        self._cache = _LimitCache(max(cache_ttl, MIN_CACHE_TTL))
+        self._cache = _LimitCache(max(cache_ttl, MIN_CACHE_TTL), clock)
 
     def check(self, project: str | None, deltas: Mapping[str, int]) -> dict[str, int]:
-        """Is there room for ``deltas``, and what are the limits?
+        """Compare usage and limits of a project.
 
-        :param project: who is charged.
-        :param deltas: resource -> how much more of it, in bytes or images; 0 asks
-            whether there is too much already.
-        :returns: what a claim calls ``most``: by its own names, in bytes or images;
-            without what is unlimited.
+        :param project: the project that the usage is charged to.
+        :param deltas: name of a limit in Keystone to how much more will be used, in bytes or
+            images; 0 checks that the limit is not exceeded already.
+        :returns: the limits that there are, as ``QuotaReservation.limits`` has them: by the name
+            of the resource, in bytes or images.
         :raises errors.QuotaExceeded: a limit would be exceeded.
-        :raises errors.IdentityUnavailable: the limits cannot be asked for.
+        :raises errors.IdentityUnavailable: Keystone does not answer.
         """
         limits = self._cache.limits(project)
         exceeded = self._exceeded_limits(project, deltas, limits)
@@ -108,7 +93,7 @@ class UnifiedLimits:
         if exceeded:
             raise errors.QuotaExceeded("; ".join(exceeded))
         return {
-            RESOURCES[name][0]: limits[name] * RESOURCES[name][1]
+            UNIFIED_LIMITS[name].name: limits[name] * UNIFIED_LIMITS[name].unit
             for name in deltas
             if limits[name] >= 0
         }
@@ -116,13 +101,14 @@ class UnifiedLimits:
     def _exceeded_limits(
         self, project: str | None, deltas: Mapping[str, int], limits: Mapping[str, int]
     ) -> list[str]:
-        """A sentence for each limit that there is no inner layer."""
+        """A sentence for each limit that would be exceeded."""
         exceeded = []
         for name, delta in deltas.items():
-            resource, unit = RESOURCES[name]
+            resource = UNIFIED_LIMITS[name]
+            unit = resource.unit
             if limits[name] < 0:
                 continue
-            used = _USAGE_QUERIES[resource](self._usage, project)
+            used = count_used(self._usage, resource, project)
             if used + delta > limits[name] * unit:
                 exceeded.append(
                     f"The limit of {name} is {limits[name]}, {used // unit} are used and "
@@ -131,35 +117,41 @@ class UnifiedLimits:
         return exceeded
 
     def usage(self, ctx: Caller) -> dict[str, dict[str, int]]:
-        """Usage and limit of every resource, for ``GET /v2/info/usage``, in its units.
+        """Usage and limit by name of the limit, in its units, for ``GET /v2/info/usage``.
 
-        :raises errors.IdentityUnavailable: the limits cannot be asked for.
+        :raises errors.IdentityUnavailable: Keystone does not answer.
         """
         limits = self._cache.limits(ctx.project_id or None)
         return {
             name: {
-                "usage": _USAGE_QUERIES[resource](self._usage, ctx.project_id) // unit,
+                "usage": count_used(self._usage, resource, ctx.project_id) // resource.unit,
                 "limit": limits[name],
             }
-            for name, (resource, unit) in RESOURCES.items()
+            for name, resource in UNIFIED_LIMITS.items()
         }
 
 
 class _LimitCache:
-    """What Keystone said, for a moment.  Limits by resource of Keystone."""
+    """The limits that Keystone answered, by project and name of the limit."""
 
-    def __init__(self, cache_ttl: float) -> None:
+    def __init__(self, cache_ttl: float, clock: Callable[[], float]) -> None:
         self._ttl = cache_ttl
+        self._clock = clock
         self._lock = threading.Lock()
-        self._library_enforcer: Any = None
+        self._library_enforcer: LimitEnforcer | None = None
+        #: Project (None: the registered limits) -> when the entry expires, and the limits.
         self._entries: dict[str | None, tuple[float, dict[str, int]]] = {}
-        self._breaker = CircuitBreaker(no_answer=(Exception,))
-        # Those who miss the same limits at the same time ask once.
+        self._breaker = CircuitBreaker(no_answer=(Exception,), clock=clock)
+        # Requests that need the same limits at the same time read them once.
         self._fetch_locks = [threading.Lock() for _ in range(16)]
 
     def limits(self, project: str | None, refresh: bool = False) -> Mapping[str, int]:
-        """The limits of a project; 0 for a resource that Keystone does not know."""
-        now = time.monotonic()
+        """The limits of a project; 0 for a resource that Keystone does not know.
+
+        :param refresh: read them, even if they are cached.
+        :raises errors.IdentityUnavailable: Keystone does not answer.
+        """
+        now = self._clock()
         with self._fetch_locks[hash(project) % len(self._fetch_locks)]:
             entry = self._entries.get(project)
             if entry is not None and now < entry[0] and not refresh:
@@ -177,8 +169,8 @@ class _LimitCache:
     def _fetch(self, project: str | None, refresh: bool) -> dict[str, int]:
         enforcer = self._get_library_enforcer()
         entry = self._entries.get(None)
-        if project is None or entry is None or refresh or time.monotonic() >= entry[0]:
-            defaults = dict.fromkeys(RESOURCES, 0) | dict(enforcer.get_registered_limits(None))
+        if project is None or entry is None or refresh or self._clock() >= entry[0]:
+            defaults = dict.fromkeys(UNIFIED_LIMITS, 0) | dict(enforcer.get_registered_limits(None))
             self._store_entry(None, defaults, REGISTERED_LIMITS_TTL)
         else:
             defaults = entry[1]
@@ -187,17 +179,17 @@ class _LimitCache:
         return defaults | dict(enforcer.get_project_limits(project, None))
 
     def _store_entry(self, project: str | None, limits: dict[str, int], seconds: float) -> None:
-        if len(self._entries) > 1000:
+        if len(self._entries) > _MAX_ENTRIES:
             self._entries = {None: self._entries[None]}
-        self._entries[project] = (time.monotonic() + seconds, limits)
+        self._entries[project] = (self._clock() + seconds, limits)
 
-    def _get_library_enforcer(self):
+    def _get_library_enforcer(self) -> LimitEnforcer:
         with self._lock:
             if self._library_enforcer is None:
                 from oslo_limit import limit
 
-                # The library registers its options when it is imported, and waits for ever.
+                # The library registers its options when it is imported, without a timeout.
                 limit.CONF.set_default("timeout", TIMEOUT, group="oslo_limit")
-                # It is asked for limits only; who counts what is not its business.
+                # It reads limits only; usage is counted here.
                 self._library_enforcer = limit.Enforcer(lambda project, names: {}, cache=False)
             return self._library_enforcer

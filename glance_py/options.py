@@ -1,8 +1,8 @@
-"""Every option that the service itself owns, as operators know it.
+"""Declarations of the service's own options.
 
-Names, groups, types, defaults and bounds are those of the Image service's
-configuration files; options of libraries are not repeated here (``config.py``
-registers them).  This module only declares: nothing reads a file or a value.
+Names, groups, types, defaults and bounds are those of the Image service's configuration files, so
+that a configuration of Glance works here.  ``config.py`` registers these options and those of
+libraries; ``settings.py`` reads the values.
 """
 
 from __future__ import annotations
@@ -35,49 +35,49 @@ SERVER = [
         "workers",
         min=1,
         help="Worker processes of the glance-api command. Unset: one per processor, at most "
-        "eight. Each takes some 60 MB; a machine that also stores data may want fewer.",
+        "eight. Each uses about 60 MB of memory; set fewer on a machine that also stores data.",
     ),
     Int(
         "threads",
         min=1,
         default=32,
-        help="Threads of each worker, that is how many requests it serves at the same time. A "
-        "client that uploads or downloads slowly occupies one of them; an idle kept-alive "
-        "connection does not.",
+        help="Threads of each worker, that is, requests that it serves at the same time. A client "
+        "that uploads or downloads slowly occupies a thread; an idle connection does not.",
     ),
     Int(
         "backlog",
         min=1,
         default=4096,
-        help="Connections that the kernel may hold back before a worker accepts them.",
+        help="Connections that the kernel queues until a worker accepts them.",
     ),
     Int(
         "tcp_keepidle",
         min=1,
         default=600,
-        help="Seconds of silence after which the kernel asks whether the client is still there.",
+        help="Seconds without traffic after which the kernel probes a connection (TCP keepalive).",
     ),
     Int(
         "client_socket_timeout",
         min=0,
         default=900,
-        help="Seconds that a client may neither send nor take a byte in the middle of a request "
-        "before its connection is closed. 0 waits for ever: then a client that stalls keeps "
-        "a thread until it goes away.",
+        help="Seconds without progress in the middle of a request after which a connection is "
+        "closed: the client neither sends nor receives a byte. 0: no limit, so that a stalled "
+        "client occupies a thread until its connection ends.",
     ),
     Int(
         "max_header_line",
         min=1,
         default=16384,
-        help="Longest header line accepted, in bytes. Tokens with a large catalogue need more.",
+        help="Longest header line that is accepted, in bytes. Tokens with a large catalog need "
+        "more.",
     ),
     Int(
         "graceful_shutdown_timeout",
         min=0,
         default=60,
-        help="Seconds that a stopping or reloading worker is given to finish the requests it has "
-        "begun. Uploads of large images take long: a generous value does no harm, the new "
-        "workers serve meanwhile.",
+        help="Seconds that a worker has to finish its requests when it is stopped or reloaded. "
+        "Uploads of large images take long; a high value is safe, because new workers serve "
+        "in the meantime.",
     ),
 ]
 
@@ -85,44 +85,44 @@ API = [
     Bool(
         "allow_anonymous_access",
         default=False,
-        help="Serve callers without a token, read-only, instead of answering 401. They see "
-        "public images only.",
+        help="Accept requests without a token, read-only, instead of answering 401. Such callers "
+        "see public images only.",
     ),
     Int(
         "max_request_id_length",
         min=0,
         default=64,
-        help="Longest X-Openstack-Request-Id that a caller may send along; a longer one is "
-        "refused with 431, because it would end up in every log line.",
+        help="Longest X-Openstack-Request-Id that a caller may send, in characters. A longer one "
+        "is refused with 431, because each log line contains the id.",
     ),
     Str(
         "public_endpoint",
-        help="URL under which clients reach this service, for the links of the version document. "
-        "Needed behind a proxy that changes host or path; unset, the links show the address "
-        "of the request.",
+        help="URL at which clients reach this service, for the links of the version document. "
+        "Needed behind a proxy that changes host or path. Unset: the links have the host of "
+        "the request.",
     ),
     Str(
         "worker_self_reference_url",
-        help="URL under which other workers reach this very worker. Needed when several workers "
-        "stage data without a shared staging directory.",
+        help="URL at which other API hosts reach this host. Needed when several hosts stage data "
+        "without a shared staging directory.",
     ),
     Int(
         "limit_param_default",
         min=1,
         default=25,
-        help="Entries of a list when the request does not say ``limit``.",
+        help="Entries of a page of a list when the request has no ``limit``.",
     ),
     Int(
         "api_limit_max",
         min=1,
         default=1000,
-        help="Most entries of one page of a list, whatever the request says.",
+        help="Most entries of a page of a list, also when the request has a larger ``limit``.",
     ),
     Bool(
         "show_image_direct_url",
         default=False,
-        help="Show where the data of an image lies (``direct_url``) to whoever can see the "
-        "image. The address may hold secrets of the store.",
+        help="Show the URL of an image's data (``direct_url``) to all users who can see the image. "
+        "The URL may contain credentials of the store.",
     ),
     Bool(
         "show_multiple_locations",
@@ -130,9 +130,9 @@ API = [
         deprecated_for_removal=True,
         deprecated_since="Newton",
         deprecated_reason="Location policies and the locations API do this with less risk.",
-        help="Show all locations of an image and let PATCH change them. Whoever may change "
-        "locations can point an image at other data (OSSN-0090); leave it off where end "
-        "users reach this service.",
+        help="Show all locations of an image and let PATCH change them. A user who may change "
+        "locations can replace the data of an image (OSSN-0090); leave it off where end users "
+        "can reach this service.",
     ),
 ]
 
@@ -152,9 +152,9 @@ IMAGE = [
     Str(
         "user_storage_quota",
         default="0",
-        help="Bytes that the images of one project may occupy in all stores together: a number "
-        "and perhaps a unit B, KB, MB, GB or TB, without a space. 0 means no limit. Not used "
-        "with use_keystone_limits.",
+        help="Bytes that the images of one project may occupy in all stores together: a number, "
+        "optionally followed by the unit B, KB, MB, GB or TB without a space. 0: no limit. "
+        "Ignored with use_keystone_limits.",
     ),
     Bool(
         "use_keystone_limits",
@@ -166,15 +166,15 @@ IMAGE = [
         "keystone_limits_cache_time",
         min=0,
         default=0,
-        help="Seconds for which a worker remembers the unified limits of a project. With 0 every "
-        "upload and every new image asks Keystone once. A lowered limit counts that much "
-        "later; a raised one counts at once.",
+        help="Seconds for which a worker caches the unified limits of a project. 0: every upload "
+        "and every new image causes a request to Keystone. A lowered limit takes effect when "
+        "the cache expires, a raised one at once.",
     ),
     Int(
         "image_count_quota",
         default=-1,
-        help="Most images of a project, whether they have data or not; negative: no limit. It "
-        "needs no Keystone; with use_keystone_limits the smaller of the two counts.",
+        help="Most images of a project, with and without data; negative: no limit. It needs no "
+        "Keystone; with use_keystone_limits the smaller of the two limits applies.",
     ),
     Int("image_member_quota", default=128, help="Most members of an image; negative: no limit."),
     Int(
@@ -186,29 +186,28 @@ IMAGE = [
     Int("image_location_quota", default=10, help="Most locations of an image; negative: no limit."),
     Str(
         "property_protection_file",
-        help="File that says who may create, read, update and delete which custom properties. "
-        "Looked for beside the configuration files when not absolute. Unset: anyone who may "
-        "change the image.",
+        help="File with the rules about who may create, read, update and delete which custom "
+        "properties. A relative path is searched in the directories of the configuration "
+        "files. Unset: every user who may change the image.",
     ),
     Str(
         "property_protection_rule_format",
         choices=["roles", "policies"],
         default="roles",
-        help="What the values in property_protection_file are: lists of roles, or names of "
-        "policy rules.",
+        help="The values in property_protection_file: lists of roles, or names of policy rules.",
     ),
     Bool(
         "do_secure_hash",
         default=True,
-        help="Read data that is registered by its location, to compute its hash or to compare "
-        "it with the one that was given. Off: a hash that is given is believed, and "
-        "without one the image has none.",
+        help="Read the data of a location that is added (POST /v2/images/{id}/locations), to "
+        "compute its hash or to compare it with the hash in the request. Off: the hash in the "
+        "request is recorded without a check; without one the image has no hash.",
     ),
     Int(
         "http_retries",
         min=0,
         default=3,
-        help="How often reading the data for such a hash is tried again after it failed.",
+        help="How many times reading data for do_secure_hash is retried after a failure.",
     ),
     Str(
         "metadata_encryption_key",
@@ -216,27 +215,27 @@ IMAGE = [
         deprecated_for_removal=True,
         deprecated_since="Dalmatian",
         deprecated_reason="Locations need no credentials where stores have their own sections.",
-        help="Key with which the addresses of data are encrypted in the database: 16, 24 or 32 "
-        "bytes, for AES-128, -192 or -256. Once it is set it must not change.",
+        help="Key with which the URLs of locations are encrypted in the database: 16, 24 or 32 "
+        "bytes, for AES-128, -192 or -256. Do not change it after it was set.",
     ),
     Int(
         "scrub_time",
         min=0,
         default=0,
-        help="Seconds that deleted data is kept under delayed_delete before the scrubber removes "
-        "it.",
+        help="Seconds for which the data of a deleted image is kept with delayed_delete before the "
+        "scrubber removes it.",
     ),
     Int(
         "scrub_pool_size",
         min=1,
         default=1,
-        help="Images whose data the scrubber removes at the same time.",
+        help="Number of images whose data the scrubber removes at the same time.",
     ),
     Bool(
         "delayed_delete",
         default=False,
         help="Mark deleted images ``pending_delete`` and keep their data until the scrubber "
-        "removes it, so that a deletion made by mistake can be undone.",
+        "removes it, so that a deletion can be undone until then.",
     ),
 ]
 
@@ -245,14 +244,14 @@ STORE = [
         "enabled_backends",
         help="The stores of this service as ``id:type`` pairs, for example ``fast:file, "
         "cold:s3``. Each store is configured in a section named after its id; "
-        "[glance_store] default_backend names the one that is used when the request does "
-        "not choose. Unset: one store, configured in [glance_store].",
+        "[glance_store] default_backend names the one for requests that name no store. "
+        "Unset: one store, configured in [glance_store].",
     ),
     Str(
         "node_staging_uri",
         default="file:///tmp/staging/",
-        help="Directory, as a file:// URI, that holds data between staging and import. Used only "
-        "without enabled_backends; with them it is the option filesystem_store_datadir of "
+        help="Directory, as a file:// URI, for data between staging and import. Used only without "
+        "enabled_backends; with them it is the option filesystem_store_datadir of "
         "[os_glance_staging_store].",
     ),
     List(
@@ -260,35 +259,35 @@ STORE = [
         bounds=True,
         item_type=types.String(choices=list(IMPORT_METHODS), quotes=True),
         default=["glance-direct", "web-download", "copy-image"],
-        help="Import methods that are offered, in square brackets: [glance-direct,web-download]. "
-        "[] switches the import off.",
+        help="Enabled import methods, in square brackets: [glance-direct,web-download]. []: none, "
+        "which disables imports.",
     ),
     Str(
         "image_cache_dir",
-        help="Directory of the image cache. Setting it also makes the service announce the "
-        "versions of the API that have cache calls.",
+        help="Directory of the image cache. If it is set, the service announces the versions of "
+        "the API that contain the cache calls.",
     ),
     Str(
         "image_cache_driver",
         default="centralized_db",
         choices=["centralized_db", "sqlite", "xattr"],
-        help="Where the cache keeps its books: in the database of the service (centralized_db, "
-        "which needs worker_self_reference_url), in a file inside image_cache_dir (sqlite) "
-        "or in extended attributes of the cached files (xattr).",
+        help="Where the cache keeps its metadata: in the database of the service (centralized_db, "
+        "which needs worker_self_reference_url), in a file in image_cache_dir (sqlite) or in "
+        "extended attributes of the cached files (xattr).",
     ),
     Int(
         "image_cache_max_size",
         min=0,
         default=10 * 1024**3,
-        help="Bytes that the image cache never exceeds. What was read longest ago makes room for "
-        "the next image; a larger image is not cached.",
+        help="Largest size of the image cache in bytes. The least recently read images are removed "
+        "when the space is needed for another; a larger image is not cached.",
     ),
     Int(
         "image_cache_stall_time",
         min=0,
         default=86400,
-        help="Seconds after which cleaning the cache removes a half-written image even though "
-        "its writer seems to live.",
+        help="Seconds without progress after which cleaning the cache removes an incomplete image, "
+        "even if the process that writes it seems to be running.",
     ),
     Str(
         "image_cache_sqlite_db",
@@ -296,11 +295,11 @@ STORE = [
         deprecated_for_removal=True,
         deprecated_since="Caracal",
         deprecated_reason="centralized_db replaces the sqlite driver.",
-        help="Name of the file of the sqlite driver inside image_cache_dir.",
+        help="Name of the database file of the sqlite driver, in image_cache_dir.",
     ),
 ]
 
-#: Which addresses that a client names the service asks (web-download, http locations).
+#: To which URLs that a client names the service sends requests (web-download, http locations).
 IMPORT_FILTERING: list[cfg.Opt] = [
     List(
         "allowed_schemes",
@@ -308,8 +307,8 @@ IMPORT_FILTERING: list[cfg.Opt] = [
         item_type=types.String(quotes=True),
         default=["http", "https"],
         help="Schemes of URLs that may be imported from, in square brackets: [http,https]. "
-        "While this list names any, disallowed_schemes is not looked at; the same holds "
-        "for the lists of hosts and ports.",
+        "If this list is not empty, disallowed_schemes is ignored; the same holds for the "
+        "lists of hosts and ports.",
     ),
     List(
         "disallowed_schemes",
@@ -324,9 +323,9 @@ IMPORT_FILTERING: list[cfg.Opt] = [
         item_type=types.HostAddress(),
         default=[],
         help="The only hosts that may be imported from, in square brackets: "
-        "[mirror.example.org]. A host that is named here is trusted wherever its name "
-        "leads. []: all hosts but disallowed_hosts and those whose address is loopback, "
-        "link-local, unspecified, multicast or reserved.",
+        "[mirror.example.org]. A host in this list is allowed with any address that its name "
+        "resolves to. []: all hosts except disallowed_hosts and hosts whose address is "
+        "loopback, link-local, unspecified, multicast or reserved.",
     ),
     List(
         "disallowed_hosts",
@@ -334,28 +333,29 @@ IMPORT_FILTERING: list[cfg.Opt] = [
         item_type=types.HostAddress(),
         default=[],
         help="Hosts that may not be imported from, by name or address, in square brackets. An "
-        "address is refused whatever name leads to it. Used when allowed_hosts is [].",
+        "address is refused for every name that resolves to it. Used when allowed_hosts is "
+        "[].",
     ),
     List(
         "allowed_ports",
         bounds=True,
         item_type=types.Integer(min=1, max=65535),
         default=[80, 443],
-        help="Ports that a URL may name, in square brackets: [80,443].",
+        help="Ports that a URL may have, in square brackets: [80,443].",
     ),
     List(
         "disallowed_ports",
         bounds=True,
         item_type=types.Integer(min=1, max=65535),
         default=[],
-        help="Ports that a URL may not name. Used when allowed_ports is [].",
+        help="Ports that a URL may not have. Used when allowed_ports is [].",
     ),
     Bool(
         "deny_private_addresses",
         default=False,
-        help="Refuse hosts with private addresses (RFC 1918, RFC 4193 and others that are not "
-        "reachable from the Internet), too, unless allowed_hosts names them. Leave it off "
-        "when images are imported from mirrors inside the network.",
+        help="Also refuse hosts with private addresses (RFC 1918, RFC 4193 and others that are not "
+        "reachable from the Internet), unless allowed_hosts names them. Leave it off when "
+        "images are imported from mirrors in the local network.",
     ),
 ]
 
@@ -363,7 +363,7 @@ NOTIFICATION = [
     Str(
         "default_publisher_id",
         default="image.localhost",
-        help="Who notifications come from. Usual is ``image.`` and the name of the host.",
+        help="Publisher id of notifications, by convention ``image.`` and the name of the host.",
     ),
     List(
         "disabled_notifications",
@@ -393,20 +393,20 @@ IMAGE_FORMAT = [
         "vmdk_allowed_types",
         item_type=types.String(),
         default=["streamOptimized", "monolithicSparse"],
-        help="Kinds of VMDK (createType) accepted. Kinds that name further files can make a "
-        "hypervisor read files of the host; they are left out for that reason. Empty: "
-        "accept no VMDK at all.",
+        help="Accepted kinds of VMDK (createType). The default omits kinds that refer to other "
+        "files, because these can make a hypervisor read files of its host. Empty: no VMDK is "
+        "accepted.",
     ),
     Bool(
         "require_image_format_match",
         default=True,
-        help="Refuse data that is not of the declared ``disk_format``.",
+        help="Refuse data whose format is not the declared ``disk_format``.",
     ),
     List(
         "gpt_safety_checks_nonfatal",
         item_type=types.String(),
         default=[],
-        help="Safety checks of partition tables that only write a warning instead of refusing "
+        help="Names of safety checks of partition tables that log a warning instead of refusing "
         "the image.",
     ),
 ]
@@ -414,10 +414,10 @@ IMAGE_FORMAT = [
 PASTE_DEPLOY: list[cfg.Opt] = [
     Str(
         "flavor",
-        help="Which pipeline of the paste file is served: the composite ``glance-api-<flavor>``. "
+        help="Selects the pipeline of the paste file: the composite ``glance-api-<flavor>``. "
         "The file that ships with the service has keystone, caching, cachemanagement, "
         "keystone+caching, keystone+cachemanagement and, for demonstrations, fakeauth. "
-        "Unset: ``glance-api``, where everybody is an administrator.",
+        "Unset: ``glance-api``, in which every caller is an administrator.",
     ),
     Str(
         "config_file",
@@ -430,13 +430,13 @@ METADEF: list[cfg.Opt] = [
     Str(
         "metadata_source_path",
         default="/etc/glance/metadefs/",
-        help="Directory whose files ``glance-manage db load_metadefs`` loads and ``db "
-        "export_metadefs`` writes. When it does not exist, the definitions that ship with "
-        "the service are loaded.",
+        help="Directory of the files that ``glance-manage db load_metadefs`` loads and ``db "
+        "export_metadefs`` writes. If it does not exist, the definitions that ship with the "
+        "service are loaded.",
     ),
 ]
 
-#: Group name to its options; DEFAULT first.
+#: Name of a section -> its options; DEFAULT first.
 GROUPS: dict[str, list[cfg.Opt]] = {
     "DEFAULT": SERVER + API + IMAGE + STORE + NOTIFICATION + METADEF + registry.OPTIONS,
     "import_filtering_opts": IMPORT_FILTERING,

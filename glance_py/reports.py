@@ -1,8 +1,8 @@
-"""A report of this process when an operator asks for one: threads, packages, options.
+"""Writes a report of this process on request: its threads, packages and options.
 
-Asked for by SIGUSR2, or, where ``[oslo_reports] file_event_handler`` names a
-file, by touching that file, which works under every server.  oslo.reports
-writes it and is imported only then; without the library there are no reports.
+The request is the signal SIGUSR2 or, with ``[oslo_reports] file_event_handler``, a change of the
+modification time of that file, which works under every server.  oslo.reports writes the report; it
+is optional and imported only when it is needed.
 """
 
 from __future__ import annotations
@@ -14,17 +14,21 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 
 from oslo_config import cfg
+
+from glance_store_py.process import start_thread
 
 LOG = logging.getLogger(__name__)
 
 
 def start(conf: cfg.ConfigOpts, service: str) -> None:
-    """Be ready to report, in a process that serves.
+    """Install the signal handler or the thread that watches the file, in a serving process.
 
-    :param service: its name, for the names of files in ``[oslo_reports] log_dir``.
+    :param conf: registers and reads the options of oslo.reports.
+    :param service: the first part of the names of files in ``[oslo_reports] log_dir``.
     """
     if importlib.util.find_spec("oslo_reports") is None:
         return
@@ -32,55 +36,67 @@ def start(conf: cfg.ConfigOpts, service: str) -> None:
 
     opts.set_defaults(conf)
     settings = conf.oslo_reports
-    writer = _ReportWriter(service, settings.log_dir)
+    writer = ReportWriter(service, settings.log_dir)
     if settings.file_event_handler:
-        threading.Thread(
-            target=_watch,
-            name="reports",
-            daemon=True,
-            args=(settings.file_event_handler, settings.file_event_handler_interval, writer),
-        ).start()
+        watch = FileWatch(settings.file_event_handler)
+        interval: int = settings.file_event_handler_interval
+        start_thread("reports", lambda: _report_changes(watch, writer.write, interval))
     elif threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGUSR2, lambda number, frame: writer.write(frame))
 
 
-def _watch(path: str, seconds: int, writer: _ReportWriter) -> None:
-    """Report each time the file is touched; it need not be there yet."""
-    last_modified = _modified_at(path)
+def _report_changes(watch: FileWatch, report: Callable[[], None], interval: float) -> None:
+    """Call ``report`` after each change of the file, forever.
+
+    :param interval: seconds between two looks at the file.
+    """
     while True:
-        time.sleep(seconds)
-        now = _modified_at(path)
-        if now is not None and now != last_modified:
-            writer.write()
-        last_modified = now
+        time.sleep(interval)
+        if watch.has_changed():
+            report()
 
 
-def _modified_at(path: str) -> float | None:
-    with contextlib.suppress(OSError):
-        return os.stat(path).st_mtime
-    return None
+class FileWatch:
+    """Notices changes of the modification time of a file, which need not exist."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._modified = self._modified_at()
+
+    def has_changed(self) -> bool:
+        """True when the file exists and was created or modified since the last call."""
+        before, self._modified = self._modified, self._modified_at()
+        return self._modified is not None and self._modified != before
+
+    def _modified_at(self) -> float | None:
+        with contextlib.suppress(OSError):
+            return os.stat(self._path).st_mtime
+        return None
 
 
-class _ReportWriter:
-    """Writes reports to standard error, or to a directory in a file for each process."""
+class ReportWriter:
+    """Writes reports to standard error, or into ``directory``, each to a file of its own."""
 
     def __init__(self, service: str, directory: str | None) -> None:
         self._service = service
         self._directory = directory
 
     def write(self, frame: FrameType | None = None) -> None:
-        """Write one now; ``frame`` is what a signal interrupted."""
+        """Write a report.
+
+        :param frame: what the signal interrupted, None without a signal.
+        """
         from oslo_reports import guru_meditation_report
 
         name = f"{self._service}-{os.getpid()}"
-        LOG.info("Writing a report of this process.")
+        LOG.info("Writing a report of this process")
         guru_meditation_report.TextGuruMeditation.handle_signal(
             _Version(), name, self._directory, frame
         )
 
 
 class _Version:
-    """What the library asks about this package."""
+    """What oslo.reports prints about this package; the method names are the library's."""
 
     def vendor_string(self) -> str:
         return "glance-py"

@@ -1,4 +1,4 @@
-"""State that belongs to one process, and the threads that run beside requests.
+"""State that belongs to one process, threads beside requests, and locks between processes.
 
 Servers fork their workers after the service was built.  A child has neither the threads of its
 parent nor the right to use its sockets.  ``os.register_at_fork`` alone does not suffice: a server
@@ -8,6 +8,7 @@ process id is compared at each use.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 import weakref
@@ -88,3 +89,21 @@ def run_in_children(method: Callable[[], object]) -> None:
             method()
 
     os.register_at_fork(after_in_child=run)
+
+
+def try_lock(descriptor: int, shared: bool = False) -> bool:
+    """Lock an open file against other processes, without waiting; closing it ends the lock.
+
+    The kernel also ends the lock when the process ends, however that happens.
+
+    :param descriptor: of the open file.
+    :param shared: several processes may hold a shared lock, one alone an exclusive one.
+    :returns: False when another open file description holds the lock.
+    :raises OSError: the file system does not support locks.
+    """
+    operation = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    try:
+        fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -13,7 +13,7 @@ stuck and nothing may be left behind.  Ends with status 1 when something is.
 ``processes``  API hosts and registries as processes
 ``backends``   databases and stores
 ``inject``     makes a fault happen, and end
-``shadow``     what clients were told
+``shadow``     the answers that clients got
 ``workload``   the clients
 ``observe``    the state after the faults
 ``verify``     compares both

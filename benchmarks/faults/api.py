@@ -21,7 +21,7 @@ CHUNK_BYTES = 1 << 16
 
 
 def member_token(project: str) -> str:
-    """The token of somebody who works in a project."""
+    """The token of a user of a project."""
     return f"client:{project}:member"
 
 
@@ -43,7 +43,10 @@ def digest_of(name: str, size: int) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
-    """``status`` 0: none came; ``error`` says why, ``sent`` whether it may have arrived."""
+    """An answer.  Without one ``status`` is 0 and ``error`` the reason.
+
+    ``sent`` is true when the request may have arrived.
+    """
 
     status: int
     body: bytes = b""
@@ -184,7 +187,7 @@ class OriginServer:
             do_HEAD = do_GET
 
             def log_message(self, *args: object) -> None:
-                """Nobody reads it."""
+                """Written to no file."""
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True

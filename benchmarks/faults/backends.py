@@ -32,7 +32,7 @@ STORES = ("fast", "slow")
 
 
 class BackendMissing(Exception):
-    """Something that a combination needs is not on this machine; says what."""
+    """A combination needs something that is not on this machine; the text names it."""
 
 
 # ---------------------------------------------------------------- databases
@@ -104,7 +104,7 @@ class Mariadb(Server):
 
 
 def find_free_ports(number: int) -> int:
-    """The first of so many neighbouring ports of loopback on which nobody listens."""
+    """The first of so many consecutive free ports of the loopback interface."""
     for _ in range(100):
         first = 20000 + secrets.randbelow(10000)
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
@@ -218,7 +218,7 @@ class ReplicatedPostgresql(Database):
         self.urls = [self._scripts.variables["DB_URL"]]
 
     def promote(self) -> None:
-        """The primary dies, the replica takes over."""
+        """Kill the primary; the replica takes over."""
         self._scripts.run("promote")
 
     def restart_replica(self) -> None:
@@ -300,11 +300,11 @@ class Store:
         raise NotImplementedError
 
     def objects(self) -> list[tuple[str, str]]:
-        """(store, name) of all that lies there, looked at without the service."""
+        """(store, name) of all objects, read without the service."""
         raise NotImplementedError
 
     def unfinished(self) -> list[str]:
-        """Uploads that nobody has finished, for services that keep those apart."""
+        """Unfinished uploads, for services that list them separately."""
         return []
 
     def close(self) -> None:
@@ -314,7 +314,7 @@ class Store:
 class Files(Store):
     """Directories that the hosts share; on a small file system of their own if root.
 
-    ``skipped`` says why the file system cannot be filled.
+    ``skipped`` is the reason why the file system cannot be filled.
     """
 
     SIZE = "4g"

@@ -121,7 +121,7 @@ class Settings:
 
 @dataclasses.dataclass
 class Result:
-    """How a campaign ended; ``skipped`` says why it was not made."""
+    """How a campaign ended; ``skipped`` is the reason why it was not made."""
 
     combination: Combination
     seed: object

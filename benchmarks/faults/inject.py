@@ -44,10 +44,10 @@ class Targets:
 
 
 class Injector:
-    """Goes through a schedule.
+    """Executes a schedule.
 
     ``injected`` counts faults that happened, by kind; ``missed`` those whose moment did not
-    come, as when nobody committed.
+    come, as when no transaction was committed.
     """
 
     def __init__(self, targets: Targets, timeline: Timeline) -> None:

@@ -104,7 +104,7 @@ class Observer:
     # ------------------------------------------------------------ everything
 
     def look(self, records: Sequence[Record], tick: Callable[[str], None]) -> Findings:
-        """Images with their data; what lies in stores and staging is not looked at yet."""
+        """Images with their data, without stores and staging areas."""
         images = {}
         for number, record in enumerate(records):
             tick(f"looking at image {number + 1} of {len(records)}")
@@ -121,7 +121,7 @@ class Observer:
     def look_at_stores(
         self, findings: Findings, seconds: float, tick: Callable[[str], None]
     ) -> float:
-        """Add what lies in stores and staging; orphans have some seconds to be swept.
+        """Add objects and staged files; orphans have some seconds to be removed.
 
         :returns: seconds until there were none, or until the end of the patience.
         """

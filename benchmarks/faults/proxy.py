@@ -1,7 +1,7 @@
 """TCP proxies that fail on demand, and know enough SQL and HTTP to fail at the worst moment.
 
 A :class:`Link` is the network between one host and one server.  A :class:`Listener` takes
-connections for it; one listener may serve several links when clients can be told apart.
+connections for it; one listener may serve several links when its clients can be distinguished.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def completes_multipart(data: bytes) -> bool:
 class Trap:
     """A fault that waits for certain bytes of a client.
 
-    :param matches: asked with the connection and the bytes.
+    :param matches: called with the connection and the bytes.
     :param action: ``lose`` (cut before they are forwarded), ``drop-answer`` (forward them, cut
         when the answer comes), ``tear-answer`` (forward half of the answer, then cut),
         ``late`` (forward them ``seconds`` later), ``late-answer``, or ``answer`` (do not
@@ -316,9 +316,9 @@ def listen_for(target: tuple[str, int], link: Link) -> Listener:
 def choose_by_process(
     links: Callable[[], Iterable[tuple[Iterable[int], Link]]], otherwise: Link
 ) -> Callable[[int], Link]:
-    """Tells clients on this machine apart by their processes.
+    """Distinguishes clients on this machine by their processes.
 
-    :param links: process ids with their link, asked at each connection.
+    :param links: process ids with their link, called at each connection.
     :param otherwise: the link of all other processes.
     """
 

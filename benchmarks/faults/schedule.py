@@ -127,7 +127,7 @@ def plan(
 ) -> list[Fault]:
     """``count`` faults that begin and end within ``window`` seconds, in order of their begin.
 
-    Each kind comes once before any comes twice, as far as ``count`` goes; then they are drawn
+    Each kind comes once before any comes twice, as far as ``count`` allows; then they are drawn
     by weight.  What would overlap another fault of its group is moved, or becomes a momentary
     fault when there is no time left for it.  At every moment one host at least has no long
     fault, if there are several: else nothing would happen that could go wrong.

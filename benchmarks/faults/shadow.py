@@ -1,4 +1,4 @@
-"""What clients were told: the shadow record that the service is judged by."""
+"""The answers that clients got: the record with which the service is compared."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Record:
     unknown_serials: set[str] = dataclasses.field(default_factory=set)
 
     def acknowledged(self) -> list[Attempt]:
-        """Attempts whose data is the image's, as clients were told."""
+        """Attempts whose data the image has according to the answers."""
         return [each for each in self.attempts if each.outcome is Outcome.ACKNOWLEDGED]
 
     def record_patch(self, value: str, outcome: Outcome) -> None:

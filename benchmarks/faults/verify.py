@@ -1,4 +1,4 @@
-"""Does the state after the faults agree with what clients were told?  A pure comparison."""
+"""Compares the state after the faults with the answers that clients got."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ class Findings:
     :param images: what the API shows, by image id; not there: 404.
     :param listed: ids that a list of all images shows.
     :param check: findings of ``glance-manage store check``, as its JSON.
-    :param objects: (store, name) of what lies in the stores.
-    :param unfinished: uploads in stores that nobody finished.
-    :param staged: (host, file) of what lies in staging areas.
+    :param objects: (store, name) of the objects in the stores.
+    :param unfinished: uploads in stores that were not finished.
+    :param staged: (host, file) of the files in staging areas.
     :param usage: sentences about usage that does not add up.
     """
 
@@ -127,7 +127,7 @@ def _image(record: Record, seen: ObservedImage | None, findings: Findings) -> It
     )
     if seen is None:
         if not may_be_gone:
-            yield violation(LOST, "it was acknowledged, nobody deleted it, and it is gone")
+            yield violation(LOST, "it was acknowledged, not deleted, and is gone")
         return
     if record.image_id not in findings.listed:
         yield violation(LOST, "it can be shown, and lists do not have it")
@@ -166,7 +166,7 @@ def _data(record: Record, seen: ObservedImage) -> Iterator[tuple[str, str]]:
             WRONG_DATA,
             (
                 f"its os_hash_value {str(seen.digest)[:12]} is that of "
-                + (f"another attempt ({others[0]})" if others else "nobody's data")
+                + (f"another attempt ({others[0]})" if others else "data of no attempt")
                 + " instead of "
                 + ", ".join(
                     f"{each.digest[:12]} ({each.import_method})" for each in possible.values()
@@ -178,11 +178,11 @@ def _data(record: Record, seen: ObservedImage) -> Iterator[tuple[str, str]]:
     if seen.failure:
         yield NO_DATA, f"active, and a download fails: {seen.failure}"
     elif seen.downloaded != seen.digest:
-        yield WRONG_DATA, "a download gives other data than its os_hash_value says"
+        yield WRONG_DATA, "a download gives data without its os_hash_value"
 
 
 def _check(findings: Findings, known: set[str]) -> Iterator[Violation]:
-    """What the store check found; what is known of an image already is not said again."""
+    """The findings of the store check, without those about images with a violation."""
     kinds = {
         "missing": NO_DATA,
         "unreadable": NO_DATA,
@@ -202,7 +202,7 @@ def _check(findings: Findings, known: set[str]) -> Iterator[Violation]:
 
 
 def find_orphans(findings: Findings) -> list[Violation]:
-    """What lies in stores and staging areas and belongs to no image."""
+    """Objects and staged files that belong to no image."""
     found = []
     for store, name in findings.objects:
         image_id = _image_id_in(name)

@@ -53,7 +53,7 @@ class SharedState:
     timeline: Timeline
     #: No new images any more.
     stop: threading.Event
-    #: Nobody is slow any more.
+    #: No client is slow any more.
     no_delays: threading.Event
     seed: object
     largest: int = 40 * MIB
@@ -229,7 +229,7 @@ class Client:
                 Violation(
                     WRONG_ANSWER,
                     record.image_id,
-                    f"{operation} through host {host + 1} was told that the image is deleted",
+                    f"{operation} through host {host + 1} got the answer that the image is deleted",
                 )
             )
         return answer
@@ -408,7 +408,7 @@ class Client:
         return answer.json() if answer.status == 200 else None
 
     def _tasks(self, record: Record) -> list[str]:
-        """The states of its tasks, oldest first; as "unknown" when nobody says."""
+        """The states of its tasks, oldest first; "unknown" when they cannot be read."""
         answer = self._api.ask(
             self._host(), "GET", f"/v2/images/{record.image_id}/tasks", token=ADMIN, timeout=5
         )

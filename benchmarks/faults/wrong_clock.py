@@ -20,7 +20,7 @@ _real_time, _real_datetime = time.time, datetime.datetime
 
 
 class Offset:
-    """Seconds by which the clock is wrong, as the file says."""
+    """The seconds by which the clock is wrong, from the file."""
 
     def __init__(self, path: str) -> None:
         self._path = path

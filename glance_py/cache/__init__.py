@@ -1,7 +1,6 @@
-"""The image cache of a node: copies of image data in a local directory.
+"""The image cache of a host: copies of image data in a local directory.
 
-The files are the truth; the books (``driver.py`` and its drivers) only remember
-who was read when.  One fill of an image serves all its readers, and what is in
-the directory, half-filled files included, never exceeds the configured size.
-Who may read an image is decided before anybody asks here.
+The files are authoritative; a cache driver (``driver.py``) records when each image was read.  One
+fill of an image serves all its readers.  The directory, with partial files, never exceeds the
+configured size.  The cache does not check whether a caller may read an image.
 """

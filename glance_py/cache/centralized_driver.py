@@ -1,4 +1,4 @@
-"""Books in the service's database, where all nodes see each other's."""
+"""A cache driver with its entries in the database, where each host sees those of all hosts."""
 
 from __future__ import annotations
 
@@ -10,27 +10,32 @@ from collections.abc import Sequence
 from glance_py.cache.directory import CacheBusy, CacheDirectory
 from glance_py.domain import errors
 from glance_py.domain.cached_image import CachedImage
+from glance_py.domain.ports.cached_image import CachedImageRepository
 
 LOG = logging.getLogger(__name__)
 
 
 class CentralizedCacheDriver:
-    """The rows of the node ``url`` in the database behind ``repositories``."""
+    """The entries of the host with this URL."""
 
-    def __init__(self, repository, url: str) -> None:
+    def __init__(self, repository: CachedImageRepository, url: str) -> None:
         self._repository = repository
         self._url = url
         self._cached_node_id: int | None = None
 
     @property
     def _node_id(self) -> int:
-        """The number of this node; known once the database has answered."""
+        """The number of this host; read from the database once."""
         if self._cached_node_id is None:
             self._cached_node_id = self._repository.get_or_create_node(self._url)
         return self._cached_node_id
 
     def migrate_from_sqlite(self, directory: CacheDirectory, name: str) -> None:
-        """Move what the books of the sqlite driver know into these, once."""
+        """Move the entries of the sqlite driver, in the file ``name``, into the database.
+
+        The file is removed afterwards.  When that is not possible now, a warning is logged and
+        the next start tries again.
+        """
         path = os.path.join(directory.path, name)
         if not os.path.isfile(path):
             return
@@ -72,7 +77,7 @@ def _read_sqlite_entries(path: str) -> list[CachedImage]:
             "SELECT image_id, hits, last_accessed, last_modified, size FROM cached_images"
         ).fetchall()
     except sqlite3.OperationalError:
-        # A file without the table: it was made and never used.
+        # The file has no table: the sqlite driver created it and did not use it.
         return []
     finally:
         connection.close()

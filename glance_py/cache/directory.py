@@ -1,13 +1,12 @@
-"""The files of the cache: where they lie, who holds them, how much they occupy.
+"""The files of the cache: their places, locks and sizes.
 
     <id>             a complete image
-    incomplete/<id>  one that is being written, locked by its writer
-    invalid/<id>     what was given up half-way or turned out to be wrong
-    queue/<id>       an empty marker: this image is to be fetched
+    incomplete/<id>  a partial image, which its writer holds a lock (flock) on
+    invalid/<id>     a partial image that was aborted, or an image with wrong data
+    queue/<id>       an empty marker file: the image is to be fetched
 
-Several processes share the directory.  What must not happen twice happens
-while one of them holds :meth:`CacheDirectory.locked`.  This room knows sizes and
-names, not images.
+Several processes share the directory.  Methods that two of them must not execute at the same time
+are called within :meth:`CacheDirectory.locked`.
 """
 
 from __future__ import annotations
@@ -19,51 +18,58 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from glance_py.domain import errors
 from glance_py.domain.uuids import is_uuid
 
-#: Seconds to wait for another process to finish its few steps in the directory.
+if TYPE_CHECKING:
+    from glance_py.claims import Clock
+
+#: Seconds to wait for the lock of the directory.
 LOCK_TIMEOUT = 5.0
 
-#: Names of images: everything else in the directory is somebody else's.
 
-#: Names of markers may be any text that is one name of a file and not a hidden one.
+#: Names of marker files: any file name that does not begin with a dot.
 _QUEUE_NAME = re.compile(r"[^./\0][^/\0]{0,200}")
 
 
 class CacheBusy(errors.StoreUnavailable):
-    """Another process held the directory for too long."""
+    """Another process or thread held the lock of the directory for LOCK_TIMEOUT."""
 
     text = "The image cache is busy at the moment; try again later."
 
 
 class CacheDirectory:
-    """``image_cache_dir``; made, with its parts, when it is not there."""
+    """The directory ``image_cache_dir``; it and its subdirectories are created when missing.
 
-    def __init__(self, path: str) -> None:
+    :param clock: ``time``, or what a test has in its place.
+    """
+
+    def __init__(self, path: str, clock: Clock = time) -> None:
         self.path = path
+        self._clock = clock
         self._incomplete = os.path.join(path, "incomplete")
         self._invalid = os.path.join(path, "invalid")
         self._queue = os.path.join(path, "queue")
         for each in (self._incomplete, self._invalid, self._queue):
             os.makedirs(each, exist_ok=True)
-        # Other programs that list this directory skip names that end so.
+        # Tools of Glance that list this directory skip names with this end.
         self._lock = os.path.join(path, "image_cache_lock.db")
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Be the only one, thread or process, in a block with this.
+        """Hold the lock of the directory, against other threads and processes.
 
-        :raises CacheBusy: somebody else is, for too long.
+        :raises CacheBusy: another one held it for LOCK_TIMEOUT.
         """
         fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
-            deadline = time.monotonic() + LOCK_TIMEOUT
+            deadline = self._clock.monotonic() + LOCK_TIMEOUT
             while not _try_lock(fd):
-                if time.monotonic() > deadline:
+                if self._clock.monotonic() > deadline:
                     raise CacheBusy()
-                time.sleep(0.005)
+                self._clock.sleep(0.005)
             yield
         finally:
             os.close(fd)
@@ -71,15 +77,15 @@ class CacheDirectory:
     # --- complete images ---------------------------------------------------------------------
 
     def image_path(self, image_id: str) -> str:
-        """Where a complete image lies."""
+        """The path of an image when it is complete."""
         return os.path.join(self.path, image_id)
 
     def has(self, image_id: str) -> bool:
-        """Is an image here, complete?"""
+        """Is the image in the cache, complete?"""
         return is_image_id(image_id) and os.path.exists(self.image_path(image_id))
 
     def image_files(self) -> dict[str, os.stat_result]:
-        """The complete images and what the file system knows of them."""
+        """Id of each complete image -> the status of its file."""
         return {name: stat for name, stat in _scan_files(self.path) if is_image_id(name)}
 
     def is_committed(self, image_id: str, fd: int) -> bool:
@@ -89,20 +95,20 @@ class CacheDirectory:
         except FileNotFoundError:
             return False
 
-    # --- images being written ----------------------------------------------------------------
+    # --- partial images ----------------------------------------------------------------------
 
     def create_partial(self, image_id: str, size: int) -> int:
-        """A new, locked file for an image of ``size`` bytes: its descriptor.
+        """Create a partial file and hold its lock; call this within :meth:`locked`.
 
-        Only while the directory is locked.
-
-        :raises FileExistsError: somebody is writing it.
+        :param size: bytes of the whole image.
+        :returns: the descriptor of the file.
+        :raises FileExistsError: there is one.
         """
         path = self._path_in(self._incomplete, image_id)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # So that other processes know how much it is going to occupy.
+            # Other processes reserve this size (reserved_bytes).
             with open(_size_file(path), "w") as file:
                 file.write(str(size))
         except BaseException:
@@ -112,13 +118,17 @@ class CacheDirectory:
         return fd
 
     def open_partial(self, image_id: str) -> int:
-        """A file that somebody else writes, to be read: its descriptor."""
+        """Open a partial file for reading.
+
+        :returns: its descriptor.
+        :raises FileNotFoundError: there is none.
+        """
         return os.open(self._path_in(self._incomplete, image_id), os.O_RDONLY | os.O_CLOEXEC)
 
     def commit(self, image_id: str, fd: int) -> bool:
-        """Make a written file the complete image; False when it was deleted meanwhile.
+        """Move a written file to the place of the complete image; call this within :meth:`locked`.
 
-        Only while the directory is locked.
+        :returns: False when the partial file was removed meanwhile.
         """
         path = self._path_in(self._incomplete, image_id)
         if not self._is_same_file(path, fd):
@@ -128,21 +138,21 @@ class CacheDirectory:
         return True
 
     def invalidate_partial(self, image_id: str, fd: int) -> None:
-        """Put a file that will never be complete aside."""
+        """Move a partial file that is aborted to the invalid files."""
         path = self._path_in(self._incomplete, image_id)
         if self._is_same_file(path, fd):
             os.rename(path, self._path_in(self._invalid, image_id))
             _unlink(_size_file(path))
 
     def remove_partial(self, image_id: str, fd: int) -> None:
-        """Remove a file that will never be complete, at once: the disk is full."""
+        """Remove a partial file that is aborted because the disk is full."""
         path = self._path_in(self._incomplete, image_id)
         if self._is_same_file(path, fd):
             _unlink(path)
             _unlink(_size_file(path))
 
     def is_being_written(self, image_id: str) -> bool:
-        """Is there a file for it whose writer lives?"""
+        """Is there a partial file whose writer holds its lock?"""
         try:
             fd = self.open_partial(image_id)
         except FileNotFoundError:
@@ -153,9 +163,11 @@ class CacheDirectory:
             os.close(fd)
 
     def remove_orphaned_partials(self) -> int:
-        """Remove half-written files whose writer is dead: their bytes.
+        """Remove partial files whose lock is free: their writers have crashed.
 
-        Only while the directory is locked.
+        Call this within :meth:`locked`.
+
+        :returns: how many bytes were removed.
         """
         removed = 0
         for name, stat in list(_scan_files(self._incomplete)):
@@ -171,7 +183,7 @@ class CacheDirectory:
         return removed
 
     def remove_stalled_partials(self, seconds: float) -> None:
-        """Remove half-written files that nobody touched for so long, whoever holds them."""
+        """Remove partial files, locked or not, that were not written for this time."""
         before = time.time() - seconds
         for name, stat in list(_scan_files(self._incomplete)):
             if stat.st_mtime < before and not name.endswith(_SIZE_SUFFIX):
@@ -182,7 +194,7 @@ class CacheDirectory:
     # --- space -------------------------------------------------------------------------------
 
     def used_bytes(self) -> int:
-        """Bytes of everything here; a file that is being written counts in full."""
+        """Bytes of all files; a partial file counts with the size of the whole image."""
         return (
             sum(stat.st_size for stat in self.image_files().values())
             + self.reserved_bytes()
@@ -190,7 +202,7 @@ class CacheDirectory:
         )
 
     def reserved_bytes(self) -> int:
-        """Bytes that the images being written are going to occupy."""
+        """Bytes of the images that the partial files will become."""
         total = 0
         for name, stat in _scan_files(self._incomplete):
             if not name.endswith(_SIZE_SUFFIX):
@@ -199,7 +211,7 @@ class CacheDirectory:
         return total
 
     def unwritten_bytes(self) -> int:
-        """Bytes of them that do not occupy the disk yet."""
+        """Bytes of :meth:`reserved_bytes` that are not written yet."""
         return self.reserved_bytes() - sum(
             stat.st_size
             for name, stat in _scan_files(self._incomplete)
@@ -207,17 +219,19 @@ class CacheDirectory:
         )
 
     def free_bytes(self) -> int:
-        """Bytes that the file system has left."""
+        """Free bytes of the file system."""
         return shutil.disk_usage(self.path).free
 
     def remove(self, image_id: str) -> int | None:
-        """Forget an image, whatever state it is in: its bytes, None when it was not complete.
+        """Remove an image, complete or partial.
 
-        Who reads it or writes it at the moment is not disturbed.
+        Open descriptors stay usable.
+
+        :returns: bytes of the complete image, None when there was none.
         """
         if not is_image_id(image_id):
             return None
-        # In this order: a writer that finishes in between must not win.
+        # In this order: after the partial file is gone, its writer cannot commit it.
         _unlink(self._path_in(self._incomplete, image_id))
         _unlink(_size_file(self._path_in(self._incomplete, image_id)))
         path = self.image_path(image_id)
@@ -229,12 +243,12 @@ class CacheDirectory:
         return size
 
     def invalidate(self, image_id: str) -> None:
-        """Put a complete image aside that turned out to be wrong."""
+        """Move a complete image with wrong data to the invalid files."""
         with contextlib.suppress(FileNotFoundError):
             os.rename(self.image_path(image_id), self._path_in(self._invalid, image_id))
 
     def remove_invalid(self) -> int:
-        """Remove what was put aside: its bytes."""
+        """Remove the invalid files; returns their bytes."""
         removed = 0
         for name, stat in list(_scan_files(self._invalid)):
             _unlink(os.path.join(self._invalid, name))
@@ -244,20 +258,20 @@ class CacheDirectory:
     # --- the queue ---------------------------------------------------------------------------
 
     def enqueue(self, name: str) -> None:
-        """Leave a marker.
+        """Create a marker file, if there is none.
 
-        :raises errors.Invalid: ``name`` cannot be the name of an image.
+        :raises errors.Invalid: ``name`` cannot be the name of a file.
         """
         path = self._queue_file(name)
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
 
     def dequeue(self, name: str) -> bool:
-        """Take a marker away; False when there was none."""
+        """Remove a marker file; False when there was none."""
         return _unlink(self._queue_file(name))
 
     def queued(self) -> list[str]:
-        """The markers, the oldest first."""
+        """The names of the marker files, the oldest first."""
         found = sorted(_scan_files(self._queue), key=lambda each: each[1].st_mtime_ns)
         return [name for name, _ in found]
 
@@ -283,12 +297,12 @@ class CacheDirectory:
 
 
 def is_image_id(name: str) -> bool:
-    """Can a file of this name be an image?  All others are not for the cache to touch."""
+    """Is this a UUID, and so the name of the file of an image?  Other files are not touched."""
     return is_uuid(name)
 
 
 def is_write_lock_released(fd: int) -> bool:
-    """Has the writer of a file finished, one way or the other, or died?"""
+    """Is the lock of a partial file free: has its writer ended the fill, or crashed?"""
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -298,7 +312,7 @@ def is_write_lock_released(fd: int) -> bool:
 
 
 def release_write_lock(fd: int) -> None:
-    """Tell everybody that this writer has finished with its file."""
+    """Release the lock of a partial file: the writer has ended the fill."""
     fcntl.flock(fd, fcntl.LOCK_UN)
 
 
@@ -334,7 +348,7 @@ def _unlink(path: str) -> bool:
 
 
 def _scan_files(directory: str) -> Iterator[tuple[str, os.stat_result]]:
-    """The files in a directory; one that goes away meanwhile is left out."""
+    """Name and status of each file in a directory; not of one that is removed meanwhile."""
     with os.scandir(directory) as entries:
         for entry in entries:
             try:

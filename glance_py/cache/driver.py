@@ -1,8 +1,7 @@
-"""The books of a cache: which image was read when, and how often.
+"""Cache drivers: when each image in the cache was read, and how often.
 
-A driver keeps them in a place of its own and touches no image.  Files count,
-not books: what the books do not know is still served, and an entry without its
-file is dropped when the service starts.
+The files of the cache are authoritative.  An image without an entry is served, and
+``ImageCache.reconcile`` drops entries without a file when the service starts.
 """
 
 from __future__ import annotations
@@ -15,36 +14,36 @@ from glance_py.domain.cached_image import CachedImage
 
 
 class BadDriverConfiguration(Exception):
-    """The driver cannot work here; the text says why."""
+    """The driver cannot be used on this host; the text says why."""
 
 
 class CacheDriver(Protocol):
-    """The driver's interface; all of it may be called by many threads at once."""
+    """The entries of one host's cache.  Safe in threads."""
 
     def add(self, image_id: str, size: int) -> None:
-        """An image of ``size`` bytes has come into the cache; known ones start anew."""
+        """Add an entry for an image of ``size`` bytes, with no hits; it replaces an older one."""
 
     def hit(self, image_id: str, size: int) -> None:
-        """It was read; an image that the books do not know is entered."""
+        """Count a read of an image; adds an entry when there is none."""
 
     def remove(self, image_id: str) -> None:
-        """It has left the cache, or was never there."""
+        """Remove the entry of an image, if there is one."""
 
     def entries(self) -> Sequence[CachedImage]:
-        """Everything in this node's cache, in the order in which it came."""
+        """All entries of this host, the oldest first."""
 
     def nodes(self, image_id: str) -> list[str]:
-        """The nodes that have an image in their caches, by URL.
+        """The URLs of all hosts that have an image in their caches.
 
-        :raises errors.Conflict: these books know of one node only.
+        :raises errors.Conflict: the driver has the entries of one host only.
         """
 
 
 class LocalCacheDriver:
-    """What books have in common that are kept on the node itself."""
+    """Base of the drivers that keep their entries on the host."""
 
     def nodes(self, image_id: str) -> list[str]:
-        """:raises errors.Conflict: always; these books know of one node only."""
+        """:raises errors.Conflict: always."""
         raise errors.Conflict(
             "The driver of the image cache does not know other nodes; "
             "image_cache_driver = centralized_db does."

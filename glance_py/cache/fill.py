@@ -1,8 +1,8 @@
-"""Brings one image into the cache, for all who read it meanwhile.
+"""Fetches one image into the cache, and lets any number of readers read it meanwhile.
 
-A thread of its own writes at the speed of the store, whatever the speed of the
-readers.  When another process fills the same image already, the thread watches
-that file grow instead: one image, one read of the store.
+A thread writes the file at the speed of the store, independent of the readers.  When another
+process is fetching the same image, the thread follows the growth of that file instead: the image
+is read from its store once per host.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import errno
 import hashlib
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from glance_py.cache import directory as cache_directory
 from glance_py.cache.directory import CacheBusy, CacheDirectory
@@ -23,36 +23,46 @@ from glance_py.cache.fill_progress import STALL_TIMEOUT, FillProgress, FillStatu
 from glance_py.domain import errors
 from glance_py.domain.image import Image
 from glance_py.domain.ports import Data
+from glance_store_py.process import start_thread
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds between two looks at a file that another process writes.
+#: Seconds between two reads of the size of a file that another process writes.
 _POLL_INTERVAL = 0.02
 
-#: How often one fill may remove other images because the disk is full: who else writes to
-#: that disk shall not empty the cache.
+#: How often one fill may remove other images because the disk is full.  Without a limit, another
+#: program that fills the disk would empty the cache.
 MAX_EVICTIONS = 3
 
 _DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
+class _Hash(Protocol):
+    """A hash object of hashlib, which has no public type."""
+
+    def update(self, data: bytes | memoryview, /) -> None: ...
+
+    def hexdigest(self) -> str: ...
+
+
 class NoReaders(Exception):
-    """Nobody reads any more."""
+    """The last reader has left."""
 
 
 class DataMismatch(Exception):
-    """The data is not that of the image; the text says how."""
+    """The data is not that of the image; the text says in which way."""
 
 
 class Fill:
     """The fill of ``image``.
 
-    :param ensure_space: given a size in bytes, says whether the cache has room for
-        it, and makes some; called while the directory is locked.
-    :param evict: called when the disk is full, with the bytes that do not fit;
-        says whether it made some room.
-    :param open_data: the data of an image from its store; None when there is none.
+    :param ensure_space: frees space for a number of bytes; returns whether they fit.  It is called
+        while the directory is locked.
+    :param evict: called when the disk is full, with the number of bytes that do not fit; returns
+        whether it freed space.
+    :param open_data: reads the image from its store; None when it has no data.
     :param on_end: called last, with this fill.
+    :param clock: seconds, as ``time.monotonic``.
     """
 
     def __init__(
@@ -64,10 +74,12 @@ class Fill:
         evict: Callable[[int], bool],
         open_data: Callable[[Image], Data | None],
         on_end: Callable[[Fill], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.image = image
         self.size = image.size or 0
-        self.progress = FillProgress(self.size)
+        self.progress = FillProgress(self.size, clock)
+        self._clock = clock
         self._directory = directory
         self._driver = driver
         self._ensure_space = ensure_space
@@ -77,8 +89,8 @@ class Fill:
         self._on_end = on_end
 
     def start(self) -> None:
-        """Begin, in a thread of its own."""
-        threading.Thread(target=self._run, name="cache fill", daemon=True).start()
+        """Start the thread."""
+        start_thread("cache fill", self._run)
 
     def _run(self) -> None:
         try:
@@ -104,11 +116,16 @@ class Fill:
             self._follow_writer(fd)
 
     def _open_file(self) -> tuple[bool, int | None]:
-        """A file of our own, or (False) somebody else's; None when there is no room."""
+        """Open the file of the image.
+
+        :returns: (True, descriptor) of a new file to write; (False, descriptor) of one that
+            another process writes or has written; (False, None) when there is no space.
+        :raises CacheBusy: another process held the lock of the directory for too long.
+        """
         image_id = self.image.id
         with self._directory.locked():
             if self._directory.has(image_id):
-                # Another process was quicker by a moment.
+                # Another process committed it after this one had looked.
                 return False, os.open(
                     self._directory.image_path(image_id), os.O_RDONLY | os.O_CLOEXEC
                 )
@@ -143,12 +160,12 @@ class Fill:
             if self._commit(fd):
                 outcome = FillStatus.COMMITTED
         except NoReaders:
-            LOG.info("Nobody reads image %s any more; it is not cached", self.image.id)
+            LOG.info("Image %s is not cached: its last reader has left", self.image.id)
         except DataMismatch as error:
             LOG.error("Image %s is not cached: %s", self.image.id, error)
             outcome = FillStatus.CORRUPT
         except Exception as error:
-            # A full disk, a store that fails: the readers go on without the cache.
+            # A full disk or a store that fails: readers read the rest from the store.
             is_full = _is_disk_full(error)
             LOG.warning(
                 "Image %s is not cached: %s: %s", self.image.id, type(error).__name__, error
@@ -183,7 +200,10 @@ class Fill:
             raise DataMismatch("its data does not have the checksum of the image")
 
     def _write_chunk(self, fd: int, chunk: bytes | memoryview) -> None:
-        """Write a chunk, at the expense of other images when the disk is full."""
+        """Write a chunk; removes other images when the disk is full, at most MAX_EVICTIONS times.
+
+        :raises OSError: it cannot be written.
+        """
         at = os.lseek(fd, 0, os.SEEK_CUR)
         while True:
             try:
@@ -199,7 +219,10 @@ class Fill:
                 os.lseek(fd, at, os.SEEK_SET)
 
     def _commit(self, fd: int) -> bool:
-        """Into the cache, whole or not at all, also when the power fails."""
+        """Move the file into the cache, atomically and after a sync.
+
+        :returns: False when the image was removed meanwhile.
+        """
         os.fdatasync(fd)
         with self._directory.locked():
             committed = self._directory.commit(self.image.id, fd)
@@ -207,33 +230,33 @@ class Fill:
             try:
                 self._driver.add(self.image.id, self.size)
             except Exception as error:
-                LOG.warning("The books of the cache miss image %s: %s", self.image.id, error)
+                LOG.warning("The cache driver has no entry for image %s: %s", self.image.id, error)
         return committed
 
-    # --- watching ------------------------------------------------------------------------------
+    # --- following another process -------------------------------------------------------------
 
     def _follow_writer(self, fd: int) -> None:
-        """Report what another process writes, until it has finished or stands still."""
-        seen, since = 0, time.monotonic()
+        """Report what another process writes, until it has finished or STALL_TIMEOUT has passed."""
+        seen, since = 0, self._clock()
         while self.progress.should_continue():
-            # In this order: what was written before the writer let go counts.
+            # In this order: the size must be read after the writer has finished.
             released = cache_directory.is_write_lock_released(fd)
             size = os.fstat(fd).st_size
             if size > seen:
                 self.progress.advance(size - seen)
-                seen, since = size, time.monotonic()
+                seen, since = size, self._clock()
             if released:
                 whole = seen == self.size and self._directory.is_committed(self.image.id, fd)
                 self.progress.set_status(FillStatus.COMMITTED if whole else FillStatus.ABORTED)
                 return
-            if time.monotonic() - since > STALL_TIMEOUT:
+            if self._clock() - since > STALL_TIMEOUT:
                 self.progress.set_status(FillStatus.ABORTED)
                 return
             time.sleep(_POLL_INTERVAL)
 
 
-def _digest(image: Image):
-    """What to compute over the data, and what it must be (None: nobody knows)."""
+def _digest(image: Image) -> tuple[_Hash, str | None]:
+    """A hash object, and the hexadecimal digest that it must have in the end; None if unknown."""
     if image.checksum:
         return hashlib.md5(usedforsecurity=False), image.checksum
     algorithm = image.os_hash_algo or ""

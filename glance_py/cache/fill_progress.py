@@ -1,7 +1,7 @@
-"""How far a fill has come, for those who read the file while it grows.
+"""The state of one fill, shared by the thread that writes the file and those that read it.
 
-One thread reports, any number of readers wait for what they need.  Nobody
-waits for a reader, and a fill without readers ends.
+Readers wait for bytes and for the result.  The writer never waits for a reader; a fill without
+readers ends.
 """
 
 from __future__ import annotations
@@ -10,21 +10,22 @@ import enum
 import os
 import threading
 import time
+from collections.abc import Callable
 
-#: Seconds without a new byte after which a reader goes to the store itself.
+#: Seconds without a new byte after which a reader reads from the store instead.
 STALL_TIMEOUT = 30.0
 
-#: Seconds that the end of a download waits for the image to be in the cache.
+#: Seconds that the end of a download waits for the image to be committed to the cache.
 _COMMIT_TIMEOUT = 1.0
 
 
 class FillStatus(enum.Enum):
-    """How a fill stands.
+    """The status of a fill.
 
-    VERIFIED: all bytes are there and right.  COMMITTED: and the image is in the
-    cache.  REFUSED: there is no fill, it could not begin.  ABORTED: what was
-    written is right, but there will be no more.  CORRUPT: what the store
-    delivered is not the image.
+    STARTING: there is no file yet.  WRITING: bytes are written.  VERIFIED: all bytes are written
+    and have the checksum of the image.  COMMITTED: the image is in the cache.  REFUSED: the fill
+    could not begin.  ABORTED: the bytes so far are those of the image, and no more are written.
+    CORRUPT: the store delivered other data than that of the image.
     """
 
     STARTING = enum.auto()
@@ -40,7 +41,7 @@ _FAILED = frozenset({FillStatus.REFUSED, FillStatus.ABORTED, FillStatus.CORRUPT}
 
 
 class FillInterrupted(Exception):
-    """The file will not grow any more, or not soon."""
+    """No more bytes are written to the file, or none were for STALL_TIMEOUT."""
 
 
 class FillCorrupt(Exception):
@@ -48,10 +49,16 @@ class FillCorrupt(Exception):
 
 
 class FillProgress:
-    """The board on which one fill reports; ``size`` is that of the whole image in bytes."""
+    """Bytes written, status and readers of one fill.  Safe in threads.
 
-    def __init__(self, size: int) -> None:
+    :param size: of the whole image, in bytes.
+    :param clock: seconds, as ``time.monotonic``.
+    """
+
+    def __init__(self, size: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.size = size
+        self._clock = clock
+        #: Descriptor of the file, -1 when there is none.
         self.fd = -1
         self._written = 0
         self._status = FillStatus.STARTING
@@ -59,29 +66,29 @@ class FillProgress:
         self._readers = 0
         self._is_writer_running = True
 
-    # --- the side of the writer ----------------------------------------------------------------
+    # --- for the writer --------------------------------------------------------------------------
 
     def set_file(self, fd: int) -> None:
-        """There is a file; from now on it belongs to this board, which closes it."""
+        """Set the descriptor of the file; it is closed after the last use."""
         with self._changed:
             self.fd = fd
             self._status = FillStatus.WRITING
             self._changed.notify_all()
 
     def advance(self, count: int) -> None:
-        """So many more bytes are in the file."""
+        """Report ``count`` more bytes in the file."""
         with self._changed:
             self._written += count
             self._changed.notify_all()
 
     def set_status(self, status: FillStatus) -> None:
-        """What has become of it."""
+        """Report another status."""
         with self._changed:
             self._status = status
             self._changed.notify_all()
 
     def should_continue(self) -> bool:
-        """Does anybody read?  After a False nobody can join any more."""
+        """Is there a reader?  After False, :meth:`add_reader` returns False."""
         with self._changed:
             if self._readers:
                 return True
@@ -90,7 +97,7 @@ class FillProgress:
             return False
 
     def finish(self) -> None:
-        """The writer has done with the file."""
+        """Report that the writer does not use the file any more."""
         with self._changed:
             self._is_writer_running = False
             if self._status in (FillStatus.STARTING, FillStatus.WRITING):
@@ -98,10 +105,10 @@ class FillProgress:
             self._changed.notify_all()
             self._close_unused()
 
-    # --- the side of the readers ---------------------------------------------------------------
+    # --- for readers -----------------------------------------------------------------------------
 
     def add_reader(self) -> bool:
-        """Begin to read; False when it is too late for that."""
+        """Join as a reader; False when the fill has failed or its file may be closed."""
         with self._changed:
             if self._status in _FAILED or not self._is_writer_running:
                 return False
@@ -109,22 +116,23 @@ class FillProgress:
             return True
 
     def remove_reader(self) -> None:
-        """End reading; once for each join."""
+        """Leave; once for each :meth:`add_reader` that returned True."""
         with self._changed:
             self._readers -= 1
             self._close_unused()
 
     def wait_for_file(self) -> bool:
-        """Wait until it is known whether there is a file to read."""
+        """Wait until the fill has a file (True) or has failed (False)."""
         with self._changed:
             self._changed.wait_for(lambda: self._status is not FillStatus.STARTING, STALL_TIMEOUT)
             return self.fd >= 0
 
     def wait_for_byte(self, position: int) -> int:
-        """Wait until there is a byte at ``position``: how many bytes there are.
+        """Wait until the byte with the number ``position`` is written.
 
-        :raises FillInterrupted: it will not come, or not soon.
-        :raises FillCorrupt: the data is wrong.
+        :returns: how many bytes are written.
+        :raises FillInterrupted: it is not written, or not within STALL_TIMEOUT.
+        :raises FillCorrupt: the data is not that of the image.
         """
         with self._changed:
             while self._written <= position:
@@ -136,7 +144,7 @@ class FillProgress:
             return self._written
 
     def wait_verified(self) -> None:
-        """Wait until the data is known to be right, and a moment for its admission.
+        """Wait until the checksum was compared, and up to _COMMIT_TIMEOUT for the commit.
 
         :raises FillInterrupted, FillCorrupt: as for :meth:`wait_for_byte`.
         """
@@ -147,13 +155,16 @@ class FillProgress:
             self._changed.wait_for(lambda: self._status is not FillStatus.VERIFIED, _COMMIT_TIMEOUT)
 
     def wait_finished(self) -> FillStatus:
-        """Wait until the writer has finished or stands still."""
+        """Wait until the writer has finished, or has written nothing for STALL_TIMEOUT.
+
+        :returns: the status then.
+        """
         with self._changed:
-            seen, since = -1, time.monotonic()
+            seen, since = -1, self._clock()
             while self._is_writer_running:
                 if self._written != seen:
-                    seen, since = self._written, time.monotonic()
-                elif time.monotonic() - since > STALL_TIMEOUT:
+                    seen, since = self._written, self._clock()
+                elif self._clock() - since > STALL_TIMEOUT:
                     break
                 self._changed.wait(1.0)
             return self._status

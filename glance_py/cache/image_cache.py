@@ -1,8 +1,7 @@
-"""The image cache of this node, as everybody else sees it.
+"""The image cache of this host: reads, space, entries and queue.
 
-Reads go through here: a complete image is a hit, any other starts a fill or
-joins one.  Who may read, and what is said when an image cannot be cached, is
-decided elsewhere: then the answer is None and the store has the data.
+A read of a complete image is a hit; any other read starts a fill or joins one.  The caller of this
+module checks permissions, and reads from the store when the cache cannot deliver an image.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from glance_py.cache.directory import CacheDirectory, is_image_id
 from glance_py.cache.driver import CacheDriver
@@ -22,35 +21,36 @@ from glance_py.cache.fill import Fill
 from glance_py.cache.fill_progress import FillStatus
 from glance_py.cache.reader import FillReader
 from glance_py.domain.cached_image import CachedImage
-from glance_py.domain.image import Image
+from glance_py.domain.caller import Caller
+from glance_py.domain.image import Image, ImageStatus
 from glance_py.domain.ports import Data
 
 LOG = logging.getLogger(__name__)
 
-#: How much of a file is read at once, in bytes.
+#: Bytes that are read from a file at once.
 CHUNK_SIZE = 256 * 1024
 
-#: States of an image in which it has data that does not change any more.
-_STATUSES_WITH_DATA = ("active", "deactivated")
+#: Statuses of an image in which it has data, which then does not change.
+_STATUSES_WITH_DATA = (ImageStatus.ACTIVE, ImageStatus.DEACTIVATED)
 
-#: The data of an image from the byte of this number on, read for a caller (None: for
-#: the service itself); None when there is none.
-OpenData = Callable[[Image, int, Any], Data | None]
+#: Reads the data of an image from the byte of this number on, with the rights of a caller, or of
+#: the service when that is None; returns None when the image has no data.
+OpenData = Callable[[Image, int, Caller | None], Data | None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CacheRead:
-    """Data that the cache delivers; ``hit`` when it was all there already."""
+    """Data that the cache delivers; ``hit`` when the image was complete before the read."""
 
     data: Data
     hit: bool
 
 
 class ImageCache:
-    """One cache directory with its books.
+    """One cache directory with its driver.  Safe in threads.
 
     :param max_size: bytes that the directory never exceeds.
-    :param stall_time: seconds after which a half-written file is given up.
+    :param stall_time: seconds without a write after which :meth:`clean` removes a partial file.
     :param open_data: reads an image from its store.
     """
 
@@ -72,7 +72,10 @@ class ImageCache:
         self._on_enqueue: Callable[[], None] = lambda: None
 
     def reconcile(self) -> None:
-        """Bring files and books together after whatever happened to an earlier process."""
+        """Add entries for files without one, and remove entries without a file.
+
+        An earlier process may have crashed between the two.  Errors are logged.
+        """
         try:
             with self._directory.locked():
                 self._directory.remove_orphaned_partials()
@@ -84,18 +87,21 @@ class ImageCache:
                 self._driver.add(image_id, files[image_id].st_size)
         except Exception as error:
             LOG.warning(
-                "The image cache could not be tidied, it is used as it is: %s",
+                "The entries of the image cache could not be compared with its files: %s",
                 error or type(error).__name__,
             )
 
     # --- reading -------------------------------------------------------------------------------
 
-    def read(self, image: Image, may_fill: bool = True, caller: Any = None) -> CacheRead | None:
+    def read(
+        self, image: Image, may_fill: bool = True, caller: Caller | None = None
+    ) -> CacheRead | None:
         """The data of an image, whole; None when the cache cannot deliver it.
 
-        An image that is not here is brought in while it is read, if ``may_fill``.
-        A deactivated image, which only administrators read, is never a hit.
-        ``caller`` matters to stores that act on behalf of those who ask.
+        A deactivated image, which only administrators can download, is never a hit.
+
+        :param may_fill: fetch an image that is not in the cache while it is read.
+        :param caller: whose rights a store may need; None for those of the service.
         """
         if (
             image.status not in _STATUSES_WITH_DATA
@@ -103,7 +109,7 @@ class ImageCache:
             or not is_image_id(image.id)
         ):
             return None
-        cache_read = self._open_cached(image) if image.status == "active" else None
+        cache_read = self._open_cached(image) if image.status == ImageStatus.ACTIVE else None
         if cache_read is not None or not may_fill or image.size > self._max_size:
             return cache_read
         fill = self._join_fill(image, caller)
@@ -133,11 +139,11 @@ class ImageCache:
             LOG.warning("A hit on image %s was not counted: %s", image.id, error)
         return CacheRead(Data(_chunks(file), image.size, file, file.close), hit=True)
 
-    def _opener(self, caller: Any) -> Callable[[Image, int], Data | None]:
+    def _opener(self, caller: Caller | None) -> Callable[[Image, int], Data | None]:
         return lambda image, start: self._open_data(image, start, caller)
 
-    def _join_fill(self, image: Image, caller: Any = None) -> Fill:
-        """The fill of an image, joined; a new one when there is none."""
+    def _join_fill(self, image: Image, caller: Caller | None = None) -> Fill:
+        """The fill of an image, with one reader more; starts one when none is running."""
         with self._lock:
             fill = self._fills.get(image.id)
             if fill is not None and fill.progress.add_reader():
@@ -164,10 +170,11 @@ class ImageCache:
     # --- space ---------------------------------------------------------------------------------
 
     def _ensure_space(self, size: int) -> bool:
-        """Remove what was used least until ``size`` more bytes fit; False: they never will.
+        """Remove the least recently read images until ``size`` more bytes fit.
 
-        They must fit into the cache and on its disk, which may be smaller, or
-        shared with others.
+        They must fit into ``max_size`` and on the disk, which other programs may use too.
+
+        :returns: False when they cannot fit.
         """
         directory = self._directory
         directory.remove_orphaned_partials()
@@ -182,16 +189,16 @@ class ImageCache:
         if missing > 0:
             missing -= directory.remove_invalid()
         if missing > 0:
-            # In vain nothing is removed: somebody else may have filled the disk.
+            # Remove nothing if that does not suffice: another program may have filled the disk.
             if sum(stat.st_size for stat in directory.image_files().values()) < missing:
                 return False
             self._prune(missing)
         return directory.free_bytes() >= size
 
     def _evict(self, size: int) -> bool:
-        """The disk is full: remove images for ``size`` bytes; False when there was nothing.
+        """Remove images for ``size`` bytes, because the disk is full; False when there were none.
 
-        :raises CacheBusy: another process kept the directory for too long.
+        :raises CacheBusy: another process held the lock of the directory for too long.
         """
         directory = self._directory
         with directory.locked():
@@ -202,9 +209,9 @@ class ImageCache:
         return removed > 0
 
     def _prune(self, excess: int) -> tuple[int, int]:
-        """Remove images, the least recently read first, until ``excess`` bytes are gone.
+        """Remove images, the least recently read first, until ``excess`` bytes are removed.
 
-        Returns how many images and bytes were removed.
+        :returns: the number of images and of bytes that were removed.
         """
         files = self._directory.image_files()
         used = {image_id: stat.st_mtime for image_id, stat in files.items()}
@@ -215,7 +222,9 @@ class ImageCache:
                 if entry.image_id in used
             )
         except Exception as error:
-            LOG.warning("The books of the cache cannot be read, the oldest images go: %s", error)
+            LOG.warning(
+                "The entries of the cache cannot be read; the oldest images are removed: %s", error
+            )
         count = removed = 0
         for image_id in sorted(used, key=used.__getitem__):
             if removed >= excess:
@@ -227,11 +236,10 @@ class ImageCache:
         return count, removed
 
     def prune(self) -> tuple[int, int]:
-        """Bring the cache back to its size, for example after that was lowered.
+        """Reduce the cache to ``max_size``, for example after an operator has lowered that.
 
-        Returns how many images and bytes were removed.
-
-        :raises CacheBusy: another process kept the directory for too long.
+        :returns: the number of images and of bytes that were removed.
+        :raises CacheBusy: another process held the lock of the directory for too long.
         """
         with self._directory.locked():
             self._directory.remove_orphaned_partials()
@@ -241,9 +249,9 @@ class ImageCache:
             return self._prune(excess) if excess > 0 else (0, 0)
 
     def clean(self) -> None:
-        """Remove what was given up, and half-written files whose writer is dead or stuck.
+        """Remove invalid files, and partial files whose writer has crashed or does not write.
 
-        :raises CacheBusy: another process kept the directory for too long.
+        :raises CacheBusy: another process held the lock of the directory for too long.
         """
         with self._directory.locked():
             self._directory.remove_invalid()
@@ -253,29 +261,29 @@ class ImageCache:
     # --- management ----------------------------------------------------------------------------
 
     def entries(self) -> list[CachedImage]:
-        """The images that are here."""
+        """The entries of the images in the cache."""
         files = self._directory.image_files()
         return [entry for entry in self._driver.entries() if entry.image_id in files]
 
     def nodes(self, image_id: str) -> list[str]:
-        """The nodes that have an image, by URL.
+        """The URLs of the hosts that have an image in their caches.
 
-        :raises errors.Conflict: the driver knows of this node only.
+        :raises errors.Conflict: the driver has the entries of this host only.
         """
         return self._driver.nodes(image_id)
 
     def is_cached(self, image_id: str) -> bool:
-        """Is it here, complete?"""
+        """Is the image in the cache, complete?"""
         return self._directory.has(image_id)
 
     def delete(self, image_id: str) -> bool:
-        """Remove an image, also one that is being filled; False when it was not here."""
+        """Remove an image, also a partial one; False when it was not complete."""
         size = self._directory.remove(image_id)
         self._remove_entry(image_id)
         return size is not None
 
     def delete_all(self) -> int:
-        """Remove all images: their number."""
+        """Remove all images; returns their number."""
         return sum(self.delete(image_id) for image_id in self._directory.image_files())
 
     def _remove_entry(self, image_id: str) -> None:
@@ -283,13 +291,15 @@ class ImageCache:
             self._driver.remove(image_id)
         except Exception as error:
             LOG.warning(
-                "The books of the cache keep image %s until the next start: %s", image_id, error
+                "The entry of image %s stays in the cache driver until the next start: %s",
+                image_id,
+                error,
             )
 
     # --- the queue -----------------------------------------------------------------------------
 
     def queue(self, image_id: str) -> None:
-        """Have an image fetched soon; nothing when it is here or being filled.
+        """Have an image fetched by the prefetcher, unless it is in the cache or is being fetched.
 
         :raises errors.Invalid: this cannot be the id of an image.
         """
@@ -299,23 +309,23 @@ class ImageCache:
         self._on_enqueue()
 
     def queued(self) -> list[str]:
-        """The images that wait, the oldest first."""
+        """The ids of the queued images, the oldest first."""
         return self._directory.queued()
 
     def dequeue(self, image_id: str) -> bool:
-        """Do not fetch it after all; False when it did not wait."""
+        """Remove an image from the queue; False when it was not there."""
         return self._directory.dequeue(image_id)
 
     def dequeue_all(self) -> int:
-        """Empty the queue: how many waited."""
+        """Empty the queue; returns how many images were in it."""
         return sum(self._directory.dequeue(image_id) for image_id in self._directory.queued())
 
     def on_enqueue(self, callback: Callable[[], None]) -> None:
-        """Have ``callback`` called after something was queued in this process."""
+        """Set a function that is called after an image was queued in this process."""
         self._on_enqueue = callback
 
     def fetch(self, image: Image) -> bool:
-        """Bring an active image in and wait for it; False when that was not possible."""
+        """Fetch an active image and wait for it; False when that was not possible."""
         if self.is_cached(image.id):
             return True
         fill = self._join_fill(image)

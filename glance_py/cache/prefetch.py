@@ -1,52 +1,46 @@
 """Fetches queued images into the cache, one after the other.
 
-The queue is a directory of markers, so it survives restarts and has no limit
-that matters.  An image that cannot be fetched stays in it and is tried again
-later; one that does not exist any more leaves it.
+The queue is a directory of marker files: it survives restarts.  An image that cannot be fetched
+stays in the queue and is tried again after RETRY_INTERVAL; one that does not exist is removed.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable
 
 from glance_py.cache.image_cache import ImageCache
 from glance_py.domain import errors
-from glance_py.domain.image import Image
+from glance_py.domain.image import Image, ImageStatus
+from glance_store_py.process import PerProcess, start_thread
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds until what failed is tried again.
+#: Seconds until an image that could not be fetched is tried again.
 RETRY_INTERVAL = 300.0
 
 
 class Prefetcher:
-    """At most one thread per process, started when there is something to do.
+    """Fetches in at most one thread per process, started when an image is queued.
 
-    :param get_image: the image with an id, whoever owns it.
+    :param get_image: the image with an id; raises errors.NotFound when there is none.
     """
 
     def __init__(self, cache: ImageCache, get_image: Callable[[str], Image]) -> None:
         self._cache = cache
         self._get_image = get_image
-        self._lock = threading.Lock()
         self._wakeup = threading.Event()
-        self._pid: int | None = None
+        self._thread = PerProcess(lambda: start_thread("cache prefetch", self._run))
         cache.on_enqueue(self.wake)
 
     def wake(self) -> None:
-        """There may be something in the queue.  Returns at once."""
+        """Have the thread look at the queue.  Returns at once."""
         self._wakeup.set()
-        with self._lock:
-            # Threads do not survive a fork.
-            if self._pid != os.getpid():
-                self._pid = os.getpid()
-                threading.Thread(target=self._run, name="cache prefetch", daemon=True).start()
+        self._thread.get()
 
     def resume(self) -> None:
-        """Go on with what an earlier process left in the queue."""
+        """Fetch what was queued before this process started."""
         if self._cache.queued():
             self.wake()
 
@@ -60,7 +54,7 @@ class Prefetcher:
                 LOG.exception("Fetching queued images failed; will try again")
 
     def run(self) -> tuple[int, int]:
-        """Try everything in the queue once: how many were fetched, how many were not."""
+        """Try each queued image once; returns how many were fetched, and how many were not."""
         fetched = failed = 0
         for image_id in self._cache.queued():
             if self._fetch(image_id):
@@ -80,7 +74,7 @@ class Prefetcher:
         except errors.GlanceError as error:
             LOG.warning("The queued image %s cannot be looked up: %s", image_id, error)
             return False
-        if image.status != "active":
+        if image.status != ImageStatus.ACTIVE:
             LOG.warning(
                 "The queued image %s is %s, not active; it stays in the queue",
                 image_id,

@@ -1,8 +1,7 @@
-"""One download of an image that is being filled.
+"""A download of an image while the image is fetched into the cache.
 
-Reads the file up to where it has grown.  When that ends early, because the disk
-is full or the fill was given up, the rest comes from the store: a cache never
-makes a download fail that works without it.
+Reads the partial file as it grows.  When the fill ends early, because the disk is full or it was
+aborted, the rest is read from the store: a download that works without a cache works with one.
 """
 
 from __future__ import annotations
@@ -15,14 +14,15 @@ from glance_py.domain import errors
 from glance_py.domain.image import Image
 from glance_py.domain.ports import Data
 
-#: How much of the file is read at once, in bytes.
+#: Bytes that are read from the file at once.
 CHUNK_SIZE = 256 * 1024
 
 
 class FillReader:
-    """A reader that has joined ``progress``.
+    """Reads the file of a fill.  ``progress.add_reader`` was called for it.
 
-    :param open_data: the data of an image from a byte on, for when the file ends early.
+    :param open_data: reads an image from its store from a byte number on; None when it has no
+        data.
     """
 
     def __init__(
@@ -35,11 +35,11 @@ class FillReader:
         self._closed = False
 
     def data(self) -> Data:
-        """The whole image; must be closed."""
+        """The whole image; the caller closes it."""
         return Data(self._chunks(), self._progress.size, close=self.close)
 
     def close(self) -> None:
-        """End the download, wherever it is.  May be called twice."""
+        """End the download, finished or not.  May be called again."""
         if self._closed:
             return
         self._closed = True

@@ -1,4 +1,4 @@
-"""Books in a small SQLite file inside the cache's directory."""
+"""A cache driver with its entries in an SQLite file in the directory of the cache."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from glance_py.cache.directory import CacheDirectory
 from glance_py.cache.driver import LocalCacheDriver
 from glance_py.domain.cached_image import CachedImage
 
-#: Seconds to wait for another process that writes into the file.
+#: Seconds to wait for a lock of another process on the file.
 _BUSY_TIMEOUT = 20.0
 
 _SCHEMA = """
@@ -24,7 +24,7 @@ _COLUMNS = "image_id, hits, last_accessed, last_modified, size"
 
 
 class SqliteCacheDriver(LocalCacheDriver):
-    """The table ``cached_images`` in the file ``name`` of a cache's directory."""
+    """The table ``cached_images`` in the file ``name``; created when it does not exist."""
 
     def __init__(self, directory: CacheDirectory, name: str) -> None:
         self._path = os.path.join(directory.path, name)
@@ -33,10 +33,13 @@ class SqliteCacheDriver(LocalCacheDriver):
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One transaction.  A connection costs less than keeping one per thread and process."""
+        """One transaction on a new connection.
+
+        To open one costs less than a pool that is safe in threads and after forks.
+        """
         connection = sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT)
         try:
-            # Losing the last entries with the power costs nothing: the files count.
+            # A power failure may lose the last entries; the files are authoritative.
             connection.execute("PRAGMA synchronous = OFF")
             with connection:
                 yield connection

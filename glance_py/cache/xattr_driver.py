@@ -1,6 +1,6 @@
-"""Books in the files themselves: extended attributes and time stamps.
+"""A cache driver with its entries in the files: extended attributes and times.
 
-Needs a file system with user extended attributes.
+The file system must have user extended attributes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _HITS = "user.hits"
 
 
 class XattrCacheDriver(LocalCacheDriver):
-    """The attribute ``hits``, the size and the times of the files of a cache.
+    """Reads hits from an attribute, and times and size from the status, of each file.
 
     :raises BadDriverConfiguration: the file system has no extended attributes.
     """
@@ -47,12 +47,12 @@ class XattrCacheDriver(LocalCacheDriver):
         path = self._directory.image_path(image_id)
         with contextlib.suppress(FileNotFoundError), self._lock:
             stat = os.stat(path)
-            # Set by hand: a file system that is mounted noatime does not do it.
+            # A file system that is mounted with noatime does not set it.
             os.utime(path, ns=(time.time_ns(), stat.st_mtime_ns))
             os.setxattr(path, _HITS, str(_hits(path) + 1).encode())
 
     def remove(self, image_id: str) -> None:
-        """Nothing: what the books knew went with the file."""
+        """Do nothing: the entry is part of the file."""
 
     def entries(self) -> list[CachedImage]:
         found = []

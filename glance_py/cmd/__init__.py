@@ -1,4 +1,1 @@
-"""The commands, one module each: arguments in, exit codes out.
-
-What they do is done elsewhere; only what concerns a terminal or a process is here.
-"""
+"""The commands: they read arguments and the configuration, call one package and print."""

@@ -1,4 +1,4 @@
-"""glance-api: the service with a server of its own."""
+"""The command glance-api: serves the Image API."""
 
 from __future__ import annotations
 
@@ -8,37 +8,29 @@ from collections.abc import Sequence
 from oslo_config import cfg
 
 from glance_py import app, config, pipeline
-from glance_py.cmd.server import GunicornServer
+from glance_py.cmd.serve import serve
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until stopped.
+    """Run the command.
 
-    SIGTERM and SIGINT finish begun requests first; SIGHUP reads the
-    configuration again and replaces the workers one by one.
-
-    :param argv: the words after the name of the program.
-    :returns: the exit code; 1 with a sentence on stderr for a wrong configuration.
+    :param argv: its arguments; None for those of the process.
+    :returns: the exit code.
     """
-    conf = cfg.CONF
-    try:
+    arguments = sys.argv[1:] if argv is None else argv
+
+    def load(conf: cfg.ConfigOpts) -> None:
         config.load(
-            sys.argv[1:] if argv is None else argv,
+            arguments,
             conf=conf,
-            description="Serves the Image API. SIGTERM finishes begun requests and ends; SIGHUP "
-            "reads the configuration again and replaces the workers.",
+            description="Serves the Image API. SIGTERM finishes the requests that have begun and "
+            "ends; SIGHUP reads the configuration again and replaces the workers.",
             epilog="Exit codes: 0 stopped, 1 the configuration is wrong, 2 wrong arguments. "
-            "Where to listen and with how many workers are options of the configuration: "
-            "bind_host, bind_port, workers, threads.",
+            "Address and number of workers are options of the configuration: bind_host, bind_port, "
+            "workers, threads.",
         )
-        config.setup_logging(conf)
-        app.prepare_stand_alone(conf)
-        server = GunicornServer(conf, app.build_service, pipeline.API)
-    except app.START_ERRORS as error:
-        print(f"glance-api: {error}", file=sys.stderr)
-        return 1
-    server.run()
-    return 0
+
+    return serve(pipeline.API, load, app.build_service, app.prepare_stand_alone)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""glance-cache-cleaner, -pruner and -prefetcher: upkeep of this node's image cache.
+"""The commands glance-cache-cleaner, -pruner and -prefetcher: maintain this host's image cache.
 
-Each reads the configuration of the service, does one thing and ends; meant for
-timers.  The running service needs none of them to stay within its size.
+They read the configuration of the service, do their work once and end; timers can call them.  The
+service does not depend on them to keep the cache within its size.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from oslo_config import cfg
 
@@ -16,11 +17,16 @@ from glance_py.cache.image_cache import ImageCache
 from glance_py.cache.prefetch import Prefetcher
 from glance_py.domain import errors
 
-CacheOperation = Callable[[ImageCache, Prefetcher], str]
+#: Works on the cache; returns a line to print.
+CacheOperation: TypeAlias = Callable[[ImageCache, Prefetcher], str]
 
 
 def clean(argv: Sequence[str] | None = None) -> int:
-    """Remove given-up and stalled half-written images.  Returns the exit code."""
+    """glance-cache-cleaner: remove aborted and stalled partial images.
+
+    :param argv: the arguments; None for those of the process.
+    :returns: the exit code.
+    """
 
     def operation(cache: ImageCache, prefetcher: Prefetcher) -> str:
         cache.clean()
@@ -30,7 +36,11 @@ def clean(argv: Sequence[str] | None = None) -> int:
 
 
 def prune(argv: Sequence[str] | None = None) -> int:
-    """Bring the cache back to image_cache_max_size.  Returns the exit code."""
+    """glance-cache-pruner: remove images until the cache is within image_cache_max_size.
+
+    :param argv: the arguments; None for those of the process.
+    :returns: the exit code.
+    """
 
     def operation(cache: ImageCache, prefetcher: Prefetcher) -> str:
         files, size = cache.prune()
@@ -40,7 +50,11 @@ def prune(argv: Sequence[str] | None = None) -> int:
 
 
 def prefetch(argv: Sequence[str] | None = None) -> int:
-    """Fetch what is queued, once.  Returns the exit code, 1 when something stays queued."""
+    """glance-cache-prefetcher: fetch the queued images, once.
+
+    :param argv: the arguments; None for those of the process.
+    :returns: the exit code; 1 when an image could not be fetched.
+    """
 
     def operation(cache: ImageCache, prefetcher: Prefetcher) -> str:
         fetched, failed = prefetcher.run()
@@ -59,8 +73,8 @@ def _run(name: str, operation: CacheOperation, argv: Sequence[str] | None) -> in
             conf=conf,
             prog=name,
             tool_file="glance-cache.conf",
-            description="Upkeep of this node's image cache; does its work once and ends.",
-            epilog="Exit codes: 0 done, 1 it could not be done, 2 wrong arguments.",
+            description="Maintains the image cache of this host; does its work once and ends.",
+            epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments.",
         )
         config.setup_logging(conf)
         cache, prefetcher = app.build_image_cache(app.build_dependencies(conf))

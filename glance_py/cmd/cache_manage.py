@@ -1,12 +1,13 @@
-"""glance-cache-manage: look at and change the image cache of a node from outside.
+"""The command glance-cache-manage: lists and changes the contents of one host's image cache.
 
-Speaks the cache calls of the Image API (v2.14 and later) to one node, named by
-host and port: each node has a cache of its own.
+It sends the cache calls of the Image API (v2.14 and later) to a host, because each host has a cache
+of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import json
 import os
@@ -16,18 +17,23 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
-#: Seconds to wait for an answer.
+#: Seconds to wait for data of an answer.
 TIMEOUT = 60
 
 
 class CacheCommandError(Exception):
-    """What went wrong, in one sentence for the operator."""
+    """The command failed; the message is printed."""
 
 
 class CacheClient:
-    """The cache calls of one node."""
+    """Sends the cache calls to one host.
+
+    :param url: without a path.
+    :param token: sent with each call; None sends none.
+    :param insecure: do not check the certificate of the host.
+    """
 
     def __init__(self, url: str, token: str | None, insecure: bool) -> None:
         self._url = url
@@ -38,9 +44,12 @@ class CacheClient:
             self._tls.verify_mode = ssl.CERT_NONE
 
     def call(self, method: str, path: str, **headers: str) -> Any:
-        """The JSON of the answer, None when there is none.
+        """Send one call.
 
-        :raises CacheCommandError: the node refused or does not answer.
+        :param path: what follows ``/v2/cache``.
+        :param headers: with underscores instead of hyphens in their names.
+        :returns: the parsed JSON of the answer; None when it has no body.
+        :raises CacheCommandError: the host refused the call or does not answer.
         """
         request = urllib.request.Request(f"{self._url}/v2/cache{path}", method=method)
         request.add_header("Accept", "application/json")
@@ -67,7 +76,22 @@ def _error_message(error: urllib.error.HTTPError) -> str:
         return f"{error.code} {error.reason}"
 
 
-def list_cached(cache: CacheClient, options: argparse.Namespace) -> None:
+@dataclasses.dataclass(frozen=True, slots=True)
+class CacheManageOptions:
+    """The arguments of a command; ``image_id`` is "" for a command without one."""
+
+    image_id: str
+    json: bool
+    verbose: bool
+    force: bool
+
+    @classmethod
+    def from_namespace(cls, found: argparse.Namespace) -> Self:
+        """What the parser found."""
+        return cls(getattr(found, "image_id", ""), found.json, found.verbose, found.force)
+
+
+def list_cached(cache: CacheClient, options: CacheManageOptions) -> None:
     """List the images in the cache."""
     images = cache.call("GET", "")["cached_images"]
     if options.json:
@@ -86,8 +110,8 @@ def list_cached(cache: CacheClient, options: argparse.Namespace) -> None:
     _print_table(("ID", "Last Accessed (UTC)", "Last Modified (UTC)", "Size", "Hits"), rows)
 
 
-def list_queued(cache: CacheClient, options: argparse.Namespace) -> None:
-    """List the images that wait to be fetched."""
+def list_queued(cache: CacheClient, options: CacheManageOptions) -> None:
+    """List the images that are queued to be fetched."""
     queued = cache.call("GET", "")["queued_images"]
     if options.json:
         print(json.dumps(queued, indent=2))
@@ -95,28 +119,28 @@ def list_queued(cache: CacheClient, options: argparse.Namespace) -> None:
         _print_table(("ID",), [(image_id,) for image_id in queued])
 
 
-def queue_image(cache: CacheClient, options: argparse.Namespace) -> None:
-    """Have an image fetched into the cache."""
+def queue_image(cache: CacheClient, options: CacheManageOptions) -> None:
+    """Queue an image to be fetched into the cache."""
     cache.call("PUT", "/" + _quote(options.image_id))
     _print_verbose(options, f"Queued image {options.image_id} for caching")
 
 
-def delete_cached_image(cache: CacheClient, options: argparse.Namespace) -> None:
+def delete_cached_image(cache: CacheClient, options: CacheManageOptions) -> None:
     """Remove an image from the cache."""
     _confirm(options, f"Delete cached image {options.image_id}?")
     cache.call("DELETE", "/" + _quote(options.image_id))
     _print_verbose(options, f"Deleted cached image {options.image_id}")
 
 
-def delete_all_cached_images(cache: CacheClient, options: argparse.Namespace) -> None:
-    """Empty the cache."""
+def delete_all_cached_images(cache: CacheClient, options: CacheManageOptions) -> None:
+    """Remove all images from the cache."""
     _confirm(options, "Delete all cached images?")
     cache.call("DELETE", "", x_image_cache_clear_target="cache")
     _print_verbose(options, "Deleted all cached images")
 
 
-def delete_queued_image(cache: CacheClient, options: argparse.Namespace) -> None:
-    """Do not fetch an image after all."""
+def delete_queued_image(cache: CacheClient, options: CacheManageOptions) -> None:
+    """Remove an image from the queue."""
     _confirm(options, f"Delete queued image {options.image_id}?")
     if options.image_id not in cache.call("GET", "")["queued_images"]:
         raise CacheCommandError(f"Image {options.image_id} is not queued.")
@@ -124,15 +148,15 @@ def delete_queued_image(cache: CacheClient, options: argparse.Namespace) -> None
     _print_verbose(options, f"Deleted queued image {options.image_id}")
 
 
-def delete_all_queued_images(cache: CacheClient, options: argparse.Namespace) -> None:
-    """Empty the queue."""
+def delete_all_queued_images(cache: CacheClient, options: CacheManageOptions) -> None:
+    """Remove all images from the queue."""
     _confirm(options, "Delete all queued images?")
     cache.call("DELETE", "", x_image_cache_clear_target="queue")
     _print_verbose(options, "Deleted all queued images")
 
 
-#: Command to function, and whether it takes the id of an image.
-COMMANDS: dict[str, tuple[Callable[[CacheClient, argparse.Namespace], None], bool]] = {
+#: Name of a command -> its function, and whether it takes the id of an image.
+COMMANDS: dict[str, tuple[Callable[[CacheClient, CacheManageOptions], None], bool]] = {
     "list-cached": (list_cached, False),
     "list-queued": (list_queued, False),
     "queue-image": (queue_image, True),
@@ -162,7 +186,7 @@ def _print_table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     print(table)
 
 
-def _confirm(options: argparse.Namespace, question: str) -> None:
+def _confirm(options: CacheManageOptions, question: str) -> None:
     if options.force:
         return
     try:
@@ -170,10 +194,10 @@ def _confirm(options: argparse.Namespace, question: str) -> None:
     except EOFError:
         answer = ""
     if answer.strip().lower() not in ("y", "yes"):
-        raise CacheCommandError("Nothing was deleted; --force asks no questions.")
+        raise CacheCommandError("Nothing was deleted; --force skips the question.")
 
 
-def _print_verbose(options: argparse.Namespace, text: str) -> None:
+def _print_verbose(options: CacheManageOptions, text: str) -> None:
     if options.verbose:
         print(text)
 
@@ -182,16 +206,16 @@ def _parser() -> argparse.ArgumentParser:
     get_variable = os.environ.get
     parser = argparse.ArgumentParser(prog="glance-cache-manage", description=__doc__)
     add = parser.add_argument
-    add("-v", "--verbose", action="store_true", help="say what was done")
+    add("-v", "--verbose", action="store_true", help="print what was done")
     add("-d", "--debug", action="store_true", help="show the traceback of an error")
     add(
         "-H",
         "--host",
-        default="0.0.0.0",  # noqa: S104 - to connect to: this machine
-        help="address of the node, or its URL (default: this machine)",
+        default="0.0.0.0",  # noqa: S104 - to connect to this host
+        help="address or URL of the host (default: this host)",
     )
     add("-p", "--port", type=int, default=9292, help="its port (default: 9292)")
-    add("-k", "--insecure", action="store_true", help="do not check the node's certificate")
+    add("-k", "--insecure", action="store_true", help="do not check the certificate of the host")
     add("-f", "--force", action="store_true", help="ask no questions")
     add("--json", action="store_true", help="print lists as JSON")
     add(
@@ -203,7 +227,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--os-auth-token",
         default=get_variable("OS_AUTH_TOKEN"),
-        help="a token that is there already",
+        help="an existing token, used instead of a password",
     )
     for name in (
         "auth-url",
@@ -228,14 +252,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _token(options: argparse.Namespace) -> str | None:
-    """The token to send, if any.
+    """The token to send; None without authentication.
 
-    :raises CacheCommandError: Keystone gives none.
+    :raises CacheCommandError: Keystone refuses the credentials or does not answer.
     """
     if options.os_auth_strategy == "noauth":
         return None
     if options.os_auth_token or not options.os_auth_url:
-        return options.os_auth_token
+        given: str | None = options.os_auth_token
+        return given
     from keystoneauth1 import exceptions, session
     from keystoneauth1.identity import generic
 
@@ -257,22 +282,23 @@ def _token(options: argparse.Namespace) -> str | None:
     try:
         return session.Session(auth=password, verify=verify).get_token()
     except exceptions.ClientException as error:
-        raise CacheCommandError(f"Keystone gives no token: {error}") from None
+        raise CacheCommandError(f"Keystone gave no token: {error}") from None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
+    """Run the command.
 
-    :param argv: the words after the name of the program.
+    :param argv: its arguments; None for those of the process.
     :returns: the exit code.
     """
-    options = _parser().parse_args(argv)
-    url = options.host if "://" in options.host else f"http://{options.host}:{options.port}"
-    function, _ = COMMANDS[options.command]
+    found = _parser().parse_args(argv)
+    url = found.host if "://" in found.host else f"http://{found.host}:{found.port}"
+    function, _ = COMMANDS[found.command]
     try:
-        function(CacheClient(url.rstrip("/"), _token(options), options.insecure), options)
+        client = CacheClient(url.rstrip("/"), _token(found), found.insecure)
+        function(client, CacheManageOptions.from_namespace(found))
     except CacheCommandError as error:
-        if options.debug:
+        if found.debug:
             raise
         print(f"glance-cache-manage: {error}", file=sys.stderr)
         return 1

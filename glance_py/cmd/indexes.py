@@ -1,55 +1,62 @@
-"""glance-manage db indexes: what a large catalogue wants beyond the schema."""
+"""glance-manage db indexes: optional indexes for databases with many images."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
+from json import dumps
+from typing import TypeAlias
 
 from glance_py.cmd.progress import ProgressLine
 from glance_py.db import indexes
 from glance_py.db.database import Database
-from glance_py.db.indexes import IndexState, IndexStatus
+from glance_py.db.indexes import Index, IndexState, IndexStatus
 from glance_py.domain import errors
+
+#: ``indexes.add`` or ``indexes.drop``: takes a function that shows progress.
+IndexWork: TypeAlias = Callable[[Database, Index, Callable[[str], None]], None]
+
+#: The names of the arguments, which :func:`run` takes by keyword.
+ARGUMENTS = ("add", "drop", "json", "names")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The words that may follow ``db indexes``."""
+    """Add the arguments of ``db indexes`` to its parser."""
     action = parser.add_mutually_exclusive_group()
-    action.add_argument("--add", action="store_true", help="build those that are missing")
-    action.add_argument("--drop", action="store_true", help="remove those that are there")
+    action.add_argument("--add", action="store_true", help="build the indexes that are missing")
+    action.add_argument("--drop", action="store_true", help="drop the indexes that exist")
     parser.add_argument("--json", action="store_true", help="print the list as JSON")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="only these; default all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these indexes; default all")
 
 
-def run(database: Database, options: argparse.Namespace) -> int:
-    """Show, add or drop the optional indexes for large catalogues.
+def run(database: Database, *, add: bool, drop: bool, json: bool, names: list[str]) -> int:
+    """Show, add or drop the optional indexes for databases with many images.
 
-    The schema has none on names, nor on values of properties and tags; from some
-    50,000 images on, lists that filter by these are slow without. No service needs
-    them: they may be added and dropped while services run, by any number of calls.
-    Writers go on meanwhile (on SQLite they wait). Ctrl-C cancels a build; what it
-    leaves is removed by the next --add or --drop.
+    The schema has no index on names, nor on values of properties and tags; with more
+    than about 50,000 images, lists that filter by these are slow without. The service
+    does not require them: they can be added and dropped while it runs, in any number
+    of calls. Writes continue meanwhile (on SQLite they wait). Ctrl-C cancels a build;
+    the next --add or --drop removes what is left of it.
 
     An index of the same name with other columns ("other") is left alone, and the
     exit code of --add and --drop is 1.
     """
-    names = _select_names(database, options.names)
+    selected = _select_names(database, names)
     has_foreign = False
-    for found in _inspect(database, names) if options.add or options.drop else ():
+    for found in _inspect(database, selected) if add or drop else ():
         if found.state is IndexState.FOREIGN:
             has_foreign = True
             print(
                 f"{found.index.name}: left alone, since it is another index: {found.definition}",
                 file=sys.stderr,
             )
-        elif options.add and found.state is not IndexState.PRESENT:
+        elif add and found.state is not IndexState.PRESENT:
             _run_with_progress("building", "built", indexes.add, database, found)
-        elif options.drop and found.state is not IndexState.MISSING:
+        elif drop and found.state is not IndexState.MISSING:
             _run_with_progress("dropping", "dropped", indexes.drop, database, found)
-    _print_table(_inspect(database, names), options.json)
+    _print_table(_inspect(database, selected), json)
     return int(has_foreign)
 
 
@@ -68,9 +75,9 @@ def _inspect(database: Database, names: set[str]) -> list[IndexStatus]:
 
 
 def _run_with_progress(
-    doing: str, done: str, work: Callable, database: Database, found: IndexStatus
+    doing: str, done: str, work: IndexWork, database: Database, found: IndexStatus
 ) -> None:
-    """One line about one index, on stderr; on a terminal it tells how far it is."""
+    """Print one line about one index on stderr; on a terminal, show the progress before."""
     name, started, line = found.index.name, time.monotonic(), ProgressLine()
 
     def report_progress(progress: str) -> None:
@@ -84,8 +91,8 @@ def _run_with_progress(
         print(f"{name}: not {done}", file=sys.stderr)
         if isinstance(error, KeyboardInterrupt):
             raise errors.Conflict(
-                "Interrupted. Call it again, with --add to go on or with --drop to remove what "
-                "is there."
+                "Interrupted. Call it again, with --add to go on or with --drop to remove what was "
+                "built."
             ) from None
         raise
     line.clear()
@@ -95,7 +102,7 @@ def _run_with_progress(
 def _print_table(found: list[IndexStatus], as_json: bool) -> None:
     if as_json:
         print(
-            json.dumps(
+            dumps(
                 [
                     {
                         "name": each.index.name,

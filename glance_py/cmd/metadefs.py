@@ -1,16 +1,21 @@
 """glance-manage db load_metadefs, unload_metadefs and export_metadefs.
 
-Files with one namespace each go into the catalogue of metadata definitions, and
-come out of it.  Each file is one transaction: a wrong one stops none of the others.
+A file holds one namespace with its definitions.  Each file is loaded in a transaction of its own,
+so that a wrong file does not prevent the others.  The docstrings of commands are their help texts.
 """
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import json
 import os
 import sys
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from importlib import resources
+from typing import Any
+
+from oslo_config import cfg
 
 from glance_py.db import metadef_bulk
 from glance_py.db.database import Database
@@ -19,29 +24,45 @@ from glance_py.domain.metadef import Namespace
 from glance_py.wire.metadef_dump import file_document
 from glance_py.wire.metadef_load import load_namespace_document
 
-#: Who owns a namespace whose file names no owner.
+#: The owner of a namespace whose file names none.
 DEFAULT_OWNER = "admin"
 
 
 class NamespaceFileError(Exception):
-    """A file cannot be read as a namespace; the text says which and why."""
+    """A file does not contain a valid namespace; the message names the file and the fault."""
 
 
-def load(conf, database: Database, options) -> int:
-    """Put the namespaces that JSON files describe into the catalogue.
+@dataclasses.dataclass(frozen=True, slots=True)
+class MetadefArguments:
+    """The arguments of a command.
 
-    A namespace that is there already is skipped.  With --merge what it lacks is
-    added; with --prefer_new what it has is replaced, too; with --overwrite it is
-    removed first.  Ends with 1 when a file could not be loaded.
+    path
+        The argument ``path``, None without one.
+    source_path
+        The option ``metadata_source_path``.
+    conflict_mode
+        A constant of ``metadef_bulk``: what to do with a namespace that exists.
     """
-    conflict_mode = _conflict_mode(options)
-    files = _files(conf, options.path)
+
+    path: str | None
+    source_path: str
+    conflict_mode: str = metadef_bulk.SKIP
+
+
+def load(database: Database, arguments: MetadefArguments) -> int:
+    """Load namespaces and their definitions from JSON files into the database.
+
+    A namespace that exists is skipped.  With --merge the definitions that it lacks
+    are added; with --prefer_new existing ones are replaced, too; with --overwrite it
+    is removed first.  The exit code is 1 if a file could not be loaded.
+    """
+    files = _files(arguments)
     failed = 0
     for number, path in enumerate(files, 1):
         progress = f"[{number}/{len(files)}] {os.path.basename(path)}"
         try:
             namespace = read_file(path)
-            done = metadef_bulk.import_namespace(database, namespace, conflict_mode)
+            done = metadef_bulk.import_namespace(database, namespace, arguments.conflict_mode)
             print(f"{progress}: {namespace.name} {done}")
         except (NamespaceFileError, errors.Invalid, errors.Duplicate) as error:
             failed += 1
@@ -52,15 +73,15 @@ def load(conf, database: Database, options) -> int:
     return 1 if failed else 0
 
 
-def unload(conf, database: Database, options) -> None:
-    """Remove all metadata definitions, those that users made included."""
+def unload(database: Database, arguments: MetadefArguments) -> None:
+    """Delete all metadata definitions, including those that users created."""
     for table, rows in metadef_bulk.delete_all(database).items():
         print(f"{table}: {rows} rows removed")
 
 
-def export(conf, database: Database, options) -> None:
-    """Write each namespace of the catalogue into a JSON file of its own."""
-    directory = options.path or conf.metadata_source_path
+def export(database: Database, arguments: MetadefArguments) -> None:
+    """Write each namespace with its definitions into a JSON file of its own."""
+    directory = arguments.path or arguments.source_path
     used_names: set[str] = set()
     try:
         os.makedirs(directory, exist_ok=True)
@@ -78,9 +99,9 @@ def export(conf, database: Database, options) -> None:
 
 
 def read_file(path: str) -> Namespace:
-    """The namespace that a file describes.
+    """The namespace in a file.
 
-    :raises NamespaceFileError: naming the file and the key that is wrong.
+    :raises NamespaceFileError: it cannot be read or is not valid.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -95,15 +116,23 @@ def read_file(path: str) -> Namespace:
         raise NamespaceFileError(f"{path}: {error}") from None
 
 
-def add_arguments(parser, name: str, legacy: bool) -> None:
-    """The words that may follow one of the three commands.
+COMMANDS: Mapping[str, Callable[[Database, MetadefArguments], int | None]] = {
+    "load_metadefs": load,
+    "unload_metadefs": unload,
+    "export_metadefs": export,
+}
 
-    :param legacy: in the old spelling they stand one after another, without dashes.
+
+def add_arguments(parser: argparse.ArgumentParser, name: str, is_legacy: bool) -> None:
+    """Add the arguments of a command to its parser.
+
+    :param name: a key of COMMANDS.
+    :param is_legacy: use positional arguments, as the commands ``db_...`` have them.
     """
     if name == "unload_metadefs":
         return
     help_text = "file, or directory with *.json files" if name == "load_metadefs" else "directory"
-    if legacy:
+    if is_legacy:
         parser.add_argument("path", nargs="?", help=help_text)
     else:
         parser.add_argument(
@@ -112,11 +141,11 @@ def add_arguments(parser, name: str, legacy: bool) -> None:
     if name != "load_metadefs":
         return
     for flag, what in (
-        ("merge", "add what is new to namespaces that are there"),
-        ("prefer_new", "with --merge: also replace what is there"),
-        ("overwrite", "with --merge: put new namespaces in place of old ones"),
+        ("merge", "add new definitions to namespaces that exist"),
+        ("prefer_new", "with --merge: also replace definitions that exist"),
+        ("overwrite", "with --merge: replace namespaces that exist as a whole"),
     ):
-        if legacy:
+        if is_legacy:
             parser.add_argument(flag, nargs="?", default="", help=what)
         else:
             parser.add_argument(
@@ -124,7 +153,21 @@ def add_arguments(parser, name: str, legacy: bool) -> None:
             )
 
 
-def _conflict_mode(options) -> str:
+def arguments(conf: cfg.ConfigOpts, name: str, options: Any) -> MetadefArguments:
+    """What the parser found.
+
+    :param name: a key of COMMANDS.
+    :param options: has an attribute for each argument of the command.
+    :raises errors.Invalid: the arguments contradict each other.
+    """
+    return MetadefArguments(
+        path=None if name == "unload_metadefs" else options.path,
+        source_path=conf.metadata_source_path,
+        conflict_mode=_conflict_mode(options) if name == "load_metadefs" else metadef_bulk.SKIP,
+    )
+
+
+def _conflict_mode(options: Any) -> str:
     merge, prefer_new, overwrite = (
         str(value).strip().lower() in ("1", "t", "true", "on", "y", "yes")
         for value in (options.merge, options.prefer_new, options.overwrite)
@@ -140,14 +183,16 @@ def _conflict_mode(options) -> str:
     return metadef_bulk.MERGE if merge else metadef_bulk.SKIP
 
 
-def _files(conf, path: str | None) -> Sequence[str]:
-    """The files to load, in order of their names.
+def _files(arguments: MetadefArguments) -> Sequence[str]:
+    """The files to load, in the order of their names.
 
-    Without a path and without the directory that is configured, those that ship
+    Without a path, and if the configured directory does not exist, these are the files that ship
     with the service.
+
+    :raises errors.Invalid: there are none, or the directory cannot be read.
     """
-    source = path or conf.metadata_source_path
-    if not path and not os.path.isdir(source):
+    source = arguments.path or arguments.source_path
+    if not arguments.path and not os.path.isdir(source):
         source = str(resources.files("glance_py") / "etc" / "metadefs")
     if os.path.isfile(source):
         return [source]
@@ -161,11 +206,8 @@ def _files(conf, path: str | None) -> Sequence[str]:
 
 
 def _file_name(namespace: Namespace, used_names: Container[str]) -> str:
-    """One that every file system can hold, and that no other namespace has."""
+    """A name that is valid on every file system and not in ``used_names``."""
     safe_name = "".join(each if each.isalnum() or each in "-_." else "_" for each in namespace.name)
     safe_name = safe_name.strip("._") or "namespace"
     name = f"{safe_name}.json"
     return f"{safe_name}-{namespace.id}.json" if name.lower() in used_names else name
-
-
-COMMANDS = {"load_metadefs": load, "unload_metadefs": unload, "export_metadefs": export}

@@ -1,4 +1,4 @@
-"""How far something is: on a terminal, and silence elsewhere."""
+"""Shows progress on a terminal; without a terminal nothing is printed."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import sys
 import time
 from types import TracebackType
 
-#: Seconds between two paintings.
+#: Seconds between two updates of a line.
 REDRAW_INTERVAL = 0.2
+#: Characters of a full bar.
 BAR_WIDTH = 30
 
 
 class ProgressLine:
-    """A line on stderr that is written anew again and again, when that is a terminal.
+    """A line on stderr that is replaced again and again, if stderr is a terminal.
 
-    :param enabled: False never writes.
+    :param enabled: False writes nothing.
     """
 
     def __init__(self, enabled: bool = True) -> None:
@@ -24,11 +25,11 @@ class ProgressLine:
         self._drawn = False
 
     def is_due(self) -> bool:
-        """Would :meth:`write` be seen, and is the last one long enough ago?"""
+        """True when :meth:`write` would show something, REDRAW_INTERVAL after the last call."""
         return self._enabled and time.monotonic() >= self._next_draw
 
     def write(self, text: str) -> None:
-        """Show ``text``, or as much as there is room for, instead of what was there."""
+        """Replace the line by ``text``, cut to the width of the terminal."""
         if not self._enabled:
             return
         self._next_draw = time.monotonic() + REDRAW_INTERVAL
@@ -38,7 +39,7 @@ class ProgressLine:
         sys.stderr.flush()
 
     def clear(self) -> None:
-        """Make room for other output."""
+        """Remove the line before other output is printed."""
         if self._drawn:
             self._drawn = False
             sys.stderr.write("\r\033[K")
@@ -46,11 +47,11 @@ class ProgressLine:
 
 
 class ProgressBar:
-    """How far one thing is; painted on stderr when that is a terminal.
+    """A bar, the bytes done and the rate of one transfer, on stderr if it is a terminal.
 
-    :param name: what it is.
-    :param total: bytes in all, None when that is not known.
-    :param enabled: False never paints.
+    :param name: shown at the end of the line.
+    :param total: bytes of the transfer, None when that is not known.
+    :param enabled: False shows nothing.
     """
 
     def __init__(self, name: str, total: int | None, enabled: bool = True) -> None:
@@ -72,7 +73,7 @@ class ProgressBar:
         self._line.clear()
 
     def add(self, number: int) -> None:
-        """So many bytes more are done."""
+        """Count ``number`` bytes as done."""
         self._done += number
         if self._line.is_due():
             self._line.write(self._text())

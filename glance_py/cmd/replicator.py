@@ -1,40 +1,72 @@
-"""glance-replicator: copy images from one Image service to another, or through a directory.
+"""The command glance-replicator: copies images between Image services, directly or by a directory.
 
-Speaks the Image API v2 to both sides; ids, properties and tags stay.  What is
-equal already is left alone: an interrupted run is simply repeated.
+It uses the Image API v2 of both services and keeps ids, properties and tags.  Images that are equal
+on both sides are not copied, so that an interrupted run can be repeated.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import inspect
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 from glance_py.cmd.progress import ProgressBar
 from glance_py.replication import ImageDocument, ImageSource, ReplicationError, copy, has_data
 from glance_py.replication.directory import ImageDirectory
 from glance_py.replication.server import ImageServer
 
-#: What -D stands for when it is not given.
+#: Default of -D: names of attributes that are not copied.
 DONT_REPLICATE = "created_at date deleted_at location updated_at"
 
 #: Exit codes.
 EXIT_OK, EXIT_FAILED, EXIT_DIFFERENT = 0, 1, 3
 
 
-class ReplicatorCommand(NamedTuple):
-    """``arguments`` are the names of its arguments."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReplicatorOptions:
+    """The arguments of all commands; the first four are "" for a command without them.
 
-    run: Callable[[argparse.Namespace], int]
+    ``chunksize`` in bytes; ``sourcetoken`` and ``targettoken`` replace ``token`` for one side.
+    """
+
+    server: str
+    path: str
+    fromserver: str
+    toserver: str
+    chunksize: int
+    dontreplicate: str
+    metaonly: bool
+    token: str | None
+    sourcetoken: str | None
+    targettoken: str | None
+    insecure: bool
+    os_cacert: str | None
+    json: bool
+    progress: bool
+    verbose: bool
+
+    @classmethod
+    def from_namespace(cls, found: argparse.Namespace) -> Self:
+        """What the parser found."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        values: dict[str, Any] = {name: getattr(found, name, "") for name in names}
+        return cls(**values)
+
+
+class ReplicatorCommand(NamedTuple):
+    """A command: ``run`` returns the exit code, ``arguments`` are the names of its arguments."""
+
+    run: Callable[[ReplicatorOptions], int]
     arguments: tuple[str, ...]
 
 
-def size(options: argparse.Namespace) -> int:
-    """Tell how many images a server has and how many bytes they are."""
+def size(options: ReplicatorOptions) -> int:
+    """Print the number of images of a server and their total size in bytes."""
     images, total = 0, 0
     for image in _image_server(options, options.server, options.sourcetoken).images():
         if has_data(image):
@@ -46,11 +78,11 @@ def size(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def dump(options: argparse.Namespace) -> int:
+def dump(options: ReplicatorOptions) -> int:
     """Copy the images of a server into a directory.
 
-    Each becomes a JSON file named by its id and a file <id>.img.  Data whose
-    download was interrupted is read on from where it stopped.
+    Each image becomes a JSON file named by its id and a file <id>.img.  An interrupted
+    download is resumed.
     """
     source = _image_server(options, options.server, options.sourcetoken)
     os.makedirs(options.path, exist_ok=True)
@@ -64,8 +96,8 @@ def dump(options: argparse.Namespace) -> int:
     )
 
 
-def load(options: argparse.Namespace) -> int:
-    """Copy the images of a directory that 'dump' made to a server."""
+def load(options: ReplicatorOptions) -> int:
+    """Copy the images of a directory, which 'dump' wrote, to a server."""
     source = ImageDirectory(options.path, options.chunksize)
     target = _image_server(options, options.server, options.targettoken)
     return _copy_each(
@@ -77,10 +109,10 @@ def load(options: argparse.Namespace) -> int:
     )
 
 
-def livecopy(options: argparse.Namespace) -> int:
+def livecopy(options: ReplicatorOptions) -> int:
     """Copy the images of one server to another.
 
-    Nothing is kept in between: data goes through this process piece by piece.
+    The data passes through this process in chunks and is not stored.
     """
     source = _image_server(options, options.fromserver, options.sourcetoken)
     target = _image_server(options, options.toserver, options.targettoken)
@@ -93,8 +125,8 @@ def livecopy(options: argparse.Namespace) -> int:
     )
 
 
-def compare(options: argparse.Namespace) -> int:
-    """Tell what of one server is missing or different on another; ends with 3 when anything is."""
+def compare(options: ReplicatorOptions) -> int:
+    """Print what is missing or different on another server; the exit code is 3 if anything is."""
     source = _image_server(options, options.fromserver, options.sourcetoken)
     target = _image_server(options, options.toserver, options.targettoken)
     different = 0
@@ -131,11 +163,15 @@ _ARGUMENT_HELP = {
 
 
 def _copy_each(
-    options: argparse.Namespace,
+    options: ReplicatorOptions,
     source: ImageSource,
     copy_one: Callable[[ImageDocument, copy.ProgressCallback], str],
 ) -> int:
-    """Do ``copy_one`` for each image, one after the other; a failure stops none of the others."""
+    """Call ``copy_one`` for each image and print the outcome; a failure does not stop the others.
+
+    :param copy_one: copies an image; returns what was done, and reports the bytes of each chunk.
+    :returns: the exit code.
+    """
     counts: dict[str, int] = {}
     for image in source.images():
         name = f"{image['id']} ({image.get('name')})"
@@ -157,7 +193,7 @@ def _copy_each(
 
 
 def _print_outcome(
-    options: argparse.Namespace, image: ImageDocument, done: str, reason: str
+    options: ReplicatorOptions, image: ImageDocument, done: str, reason: str
 ) -> None:
     if options.json:
         print(
@@ -178,7 +214,7 @@ def _print_outcome(
         print(f"{image['id']} ({image.get('name')}): {done}", flush=True)
 
 
-def _image_server(options: argparse.Namespace, address: str, token: str | None) -> ImageServer:
+def _image_server(options: ReplicatorOptions, address: str, token: str | None) -> ImageServer:
     return ImageServer(
         address,
         token or options.token,
@@ -188,7 +224,7 @@ def _image_server(options: argparse.Namespace, address: str, token: str | None) 
     )
 
 
-def _copy_options(options: argparse.Namespace) -> copy.CopyOptions:
+def _copy_options(options: ReplicatorOptions) -> copy.CopyOptions:
     return copy.CopyOptions(options.metaonly, frozenset(options.dontreplicate.split()))
 
 
@@ -210,7 +246,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     common = argparse.ArgumentParser(add_help=False)
     for names, argument in _common_options():
-        # Both before and after the command, as people write them.
+        # Accepted before and after the name of the command.
         parser.add_argument(*names, **argument)
         common.add_argument(*names, **{**argument, "default": argparse.SUPPRESS})
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -230,7 +266,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _common_options() -> Iterator[tuple[tuple[str, ...], dict]]:
+def _common_options() -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """Names and parser arguments of the options that all commands have."""
     get_variable = os.environ.get
     yield (
         ("-c", "--chunksize"),
@@ -238,7 +275,7 @@ def _common_options() -> Iterator[tuple[tuple[str, ...], dict]]:
             "type": _positive,
             "default": 65536,
             "metavar": "BYTES",
-            "help": "bytes that are read at a time (default: %(default)s)",
+            "help": "size of a chunk of data (default: %(default)s)",
         },
     )
     yield (
@@ -251,39 +288,42 @@ def _common_options() -> Iterator[tuple[tuple[str, ...], dict]]:
     )
     yield (
         ("-m", "--metaonly"),
-        {"action": "store_true", "help": "copy no data, only what describes it"},
+        {"action": "store_true", "help": "copy no data, only attributes"},
     )
     yield (
         ("-t", "--token"),
         {
             "default": get_variable("OS_TOKEN") or get_variable("OS_AUTH_TOKEN"),
-            "help": "token for both sides (default: OS_TOKEN)",
+            "help": "token for both services (default: OS_TOKEN)",
         },
     )
-    yield ("-M", "--sourcetoken", "--mastertoken"), {"help": "token for the side that is read"}
-    yield ("-N", "--targettoken", "--slavetoken"), {"help": "token for the side that is written"}
+    yield ("-M", "--sourcetoken", "--mastertoken"), {"help": "token for the service that is read"}
+    yield ("-N", "--targettoken", "--slavetoken"), {"help": "token for the service that is written"}
     yield ("-k", "--insecure"), {"action": "store_true", "help": "do not check certificates"}
     yield (
         ("--os-cacert",),
         {
             "default": get_variable("OS_CACERT"),
             "metavar": "FILE",
-            "help": "issuers of certificates (default: OS_CACERT)",
+            "help": "file with CA certificates (default: OS_CACERT)",
         },
     )
     yield (
         ("--json",),
-        {"action": "store_true", "help": "print a JSON object for each image, and one for all"},
+        {
+            "action": "store_true",
+            "help": "print a JSON object for each image, and one with totals",
+        },
     )
     yield (
         ("--no-progress",),
         {
             "dest": "progress",
             "action": "store_false",
-            "help": "no progress bars, which a terminal gets otherwise",
+            "help": "show no progress bars on a terminal",
         },
     )
-    yield ("-v", "--verbose"), {"action": "store_true", "help": "also tell what is equal"}
+    yield ("-v", "--verbose"), {"action": "store_true", "help": "also print equal images"}
     yield ("-d", "--debug"), {"action": "store_true", "help": "show the traceback of an error"}
 
 
@@ -295,24 +335,26 @@ def _positive(text: str) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
+    """Run the command.
 
-    :param argv: the words after the name of the program.
-    :returns: the exit code: 0, 1 when something failed, 3 when ``compare`` found differences.
+    :param argv: its arguments; None for those of the process.
+    :returns: the exit code: 0, 1 if something failed, 3 if ``compare`` found differences.
     """
     parser = _parser()
-    options = parser.parse_args(argv)
-    if options.command == "help":
-        parser.parse_args([options.topic, "--help"] if options.topic else ["--help"])
+    found = parser.parse_args(argv)
+    if found.command == "help":
+        parser.parse_args([found.topic, "--help"] if found.topic else ["--help"])
     try:
-        return COMMANDS[options.command].run(options)
+        return COMMANDS[found.command].run(ReplicatorOptions.from_namespace(found))
     except (ReplicationError, OSError) as error:
-        if options.debug:
+        if found.debug:
             raise
         print(f"glance-replicator: {error}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
-        print("glance-replicator: interrupted; the same command goes on from here", file=sys.stderr)
+        print(
+            "glance-replicator: interrupted; the same command continues from here", file=sys.stderr
+        )
         return EXIT_FAILED
 
 

@@ -1,15 +1,14 @@
-"""glance-scrubber: removes the data of deleted images, or brings an image back.
+"""The command glance-scrubber: removes the data of deleted images, or restores an image.
 
-Under ``delayed_delete`` deleted images keep their data until this command finds
-it older than ``scrub_time``.  It also finishes what the service itself could not
-remove.  Once, or again and again as a daemon.
+With ``delayed_delete`` the data of a deleted image is kept until this command finds that it was
+deleted ``scrub_time`` ago.  The command also removes data that the service failed to remove.  It
+runs once, or periodically as a daemon.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import signal
@@ -18,6 +17,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Self
 
 from oslo_concurrency import opts as concurrency_options
 from oslo_config import cfg
@@ -27,7 +27,9 @@ from glance_py import config
 from glance_py.data_access import open_repositories
 from glance_py.domain import errors
 from glance_py.scrubber import Scrubber, ScrubResult
+from glance_py.settings import DataSettings
 from glance_store_py.errors import GlanceStoreError
+from glance_store_py.process import try_lock
 from glance_store_py.stores import Stores
 
 LOG = logging.getLogger(__name__)
@@ -37,28 +39,48 @@ OPTIONS = [
         "daemon",
         short="D",
         default=False,
-        help="Run until stopped, every wakeup_time seconds, instead of once.",
+        help="Run every wakeup_time seconds until stopped, instead of once.",
     ),
     cfg.IntOpt("wakeup-time", default=300, min=0, help="Seconds between two runs of the daemon."),
     cfg.StrOpt(
         "restore",
         metavar="<IMAGE_ID>",
-        help="Bring the deleted image with this id back to active. Works while its data "
-        "is kept by delayed_delete and no scrubber runs on this host.",
+        help="Restore the deleted image with this id to active. This is possible while "
+        "delayed_delete keeps its data and no scrubber runs on this host.",
     ),
     cfg.BoolOpt(
         "json",
         default=False,
-        help="Print what was done as JSON, a line for each image and one in the end.",
+        help="Print the results as JSON, a line for each image and one at the end.",
     ),
 ]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ScrubberArguments:
+    """The values of OPTIONS; ``wakeup_time`` in seconds."""
+
+    daemon: bool
+    wakeup_time: int
+    restore: str | None
+    json: bool
+
+    @classmethod
+    def from_conf(cls, conf: cfg.ConfigOpts) -> Self:
+        """Read the values.
+
+        :raises config.ConfigurationError: they contradict each other.
+        """
+        if conf.restore and conf.daemon:
+            raise config.ConfigurationError("--restore and --daemon exclude each other.")
+        return cls(conf.daemon, conf.wakeup_time, conf.restore, conf.json)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
-    :param argv: the words after the name of the program.
-    :returns: the exit code: 0, or 1 when it could not be done.
+    :param argv: its arguments; None for those of the process.
+    :returns: the exit code: 0 done, 1 failed.
     """
     conf = cfg.ConfigOpts()
     conf.register_cli_opts(OPTIONS)
@@ -68,22 +90,21 @@ def main(argv: Sequence[str] | None = None) -> int:
             conf=conf,
             prog="glance-scrubber",
             tool_file="glance-scrubber.conf",
-            epilog="Exit codes: 0 done, 1 it could not be done.",
-            description="Removes the data of deleted images, once or as a daemon, or "
-            "brings a deleted image back.",
+            epilog="Exit codes: 0 done, 1 failed.",
+            description="Removes the data of deleted images, once or as a daemon, or restores a "
+            "deleted image.",
         )
         config.setup_logging(conf)
-        if conf.restore and conf.daemon:
-            raise config.ConfigurationError("--restore and --daemon exclude each other.")
+        arguments, settings = ScrubberArguments.from_conf(conf), DataSettings.from_conf(conf)
         with _single_instance(_lock_directory(conf)):
             scrubber = Scrubber(
-                Stores.from_config(conf), open_repositories(conf).pending, conf.scrub_pool_size
+                Stores.from_config(conf), open_repositories(conf).pending, settings.scrub_pool_size
             )
-            if conf.restore:
-                scrubber.restore(conf.restore)
-                print(f"Image {conf.restore} is active again.")
+            if arguments.restore:
+                scrubber.restore(arguments.restore)
+                print(f"Image {arguments.restore} is active again.")
             else:
-                _run(conf, scrubber)
+                _run(arguments, scrubber, settings.scrub_time)
     except (config.ConfigurationError, errors.GlanceError, GlanceStoreError, ValueError) as error:
         print(f"glance-scrubber: {error}", file=sys.stderr)
         return 1
@@ -91,11 +112,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _lock_directory(conf: cfg.ConfigOpts) -> str:
-    """A directory in which nobody else can put anything in the place of our lock.
+    """The directory of the lock file, in which other users cannot replace it.
 
-    ``[oslo_concurrency] lock_path``, or one of our own among the temporary files.
+    It is ``[oslo_concurrency] lock_path`` or, without that, a directory of this user in the
+    directory for temporary files.
 
-    :raises config.ConfigurationError: others may write there.
+    :raises config.ConfigurationError: other users may write there.
     """
     for group, options in concurrency_options.list_opts():
         conf.register_opts(options, group)
@@ -112,61 +134,66 @@ def _lock_directory(conf: cfg.ConfigOpts) -> str:
     if not stat.S_ISDIR(status.st_mode) or not trusted or status.st_mode & stat.S_IWOTH:
         raise config.ConfigurationError(
             f"[oslo_concurrency] lock_path: other users may write to {directory or default}. "
-            "Set it to a directory of this user alone."
+            "Set it to a directory of this user."
         )
     return directory or default
 
 
 @contextlib.contextmanager
 def _single_instance(directory: str) -> Iterator[None]:
-    """One scrubber at a time on a host: a restored image must not lose its data meanwhile."""
+    """Hold the lock of this host: a scrubber must not remove the data of an image being restored.
+
+    :raises errors.Conflict: another scrubber runs on this host.
+    :raises config.ConfigurationError: the lock file cannot be opened.
+    """
     path = os.path.join(directory, f"glance-scrubber-{os.getuid()}.lock")
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise config.ConfigurationError(f"{path}: {error.strerror}.") from None
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise errors.Conflict("Another glance-scrubber is running on this host.") from None
+        if not try_lock(descriptor):
+            raise errors.Conflict("Another glance-scrubber is running on this host.")
         yield
     finally:
         os.close(descriptor)
 
 
-def _run(conf: cfg.ConfigOpts, scrubber: Scrubber) -> None:
+def _run(arguments: ScrubberArguments, scrubber: Scrubber, scrub_time: int) -> None:
+    """Scrub once, or until SIGTERM or SIGINT as a daemon."""
     stop = threading.Event()
-    if conf.daemon:
+    if arguments.daemon:
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: stop.set())
     while True:
         try:
-            _scrub_once(conf, scrubber, stop)
+            _scrub_once(arguments, scrubber, scrub_time, stop)
         except errors.GlanceError as error:
-            if not conf.daemon:
+            if not arguments.daemon:
                 raise
-            LOG.error("Scrubbing failed and will be tried again: %s", error)
-        if not conf.daemon or stop.wait(conf.wakeup_time):
+            LOG.error("Scrubbing failed and will be retried: %s", error)
+        if not arguments.daemon or stop.wait(arguments.wakeup_time):
             return
 
 
-def _scrub_once(conf: cfg.ConfigOpts, scrubber: Scrubber, stop: threading.Event) -> None:
-    """One pass over all that is due, telling of each image as it is done."""
+def _scrub_once(
+    arguments: ScrubberArguments, scrubber: Scrubber, scrub_time: int, stop: threading.Event
+) -> None:
+    """Remove all data that is due, and print each image when it is done."""
     images = removed = left = 0
-    for done in scrubber.scrub(conf.scrub_time):
+    for done in scrubber.scrub(scrub_time):
         images, removed, left = images + 1, removed + done.removed, left + done.left
-        _print_outcome(conf, done)
+        _print_outcome(arguments, done)
         if stop.is_set():
             break
-    if conf.json:
+    if arguments.json:
         print(json.dumps({"images": images, "removed": removed, "left": left}), flush=True)
     elif images:
         print(f"{images} images: {removed} copies removed, {left} left", flush=True)
 
 
-def _print_outcome(conf: cfg.ConfigOpts, done: ScrubResult) -> None:
-    if conf.json:
+def _print_outcome(arguments: ScrubberArguments, done: ScrubResult) -> None:
+    if arguments.json:
         print(json.dumps(dataclasses.asdict(done)), flush=True)
     else:
         rest = f", {done.left} left: {done.reason}" if done.left else ""

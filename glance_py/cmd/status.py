@@ -1,6 +1,6 @@
-"""glance-status upgrade check: is this installation ready for the release on disk?
+"""The command glance-status upgrade check: checks whether an upgrade to this release is possible.
 
-Run it with the new release's program before its service starts.
+Run the command of the new release before its service is started.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from oslo_policy import opts as policy_options
 from oslo_upgradecheck import upgradecheck
 
 from glance_py import config
-from glance_py.cmd.upgrade_checks import CHECKS
+from glance_py.cmd.upgrade_checks import CHECKS, UpgradeCheck
 
 _USAGE = """\
 glance-status [--config-file FILE] [--config-dir DIR] upgrade check [--json]
 
-Looks at the configuration, the policy file, the paste file and the database, and
-says what stops an upgrade or surprises after it. Changes nothing.
+Checks the configuration, the policy file, the paste file and the database for what
+prevents an upgrade or changes behaviour after it. Changes nothing.
 
-Exit codes: 0 ready, 1 warnings to read, 2 something to do first, 255 the check itself failed.
+Exit codes: 0 ready, 1 warnings, 2 changes are needed first, 255 a check failed.
 """
 
 
 class UpgradeChecks(upgradecheck.UpgradeCommands):
-    """The checks of this service, as oslo.upgradecheck runs them."""
+    """The checks of ``upgrade_checks.py``, as oslo.upgradecheck calls them."""
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self._upgrade_checks = tuple(
@@ -36,15 +36,17 @@ class UpgradeChecks(upgradecheck.UpgradeCommands):
         )
 
 
-def _call_check(check, conf: cfg.ConfigOpts, _commands) -> upgradecheck.Result:
+def _call_check(
+    check: UpgradeCheck, conf: cfg.ConfigOpts, _commands: UpgradeChecks
+) -> upgradecheck.Result:
     return check(conf)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the checks.
+    """Run the command.
 
-    :param argv: the words after the name of the program.
-    :returns: the exit code: 0 to 2 as the worst result, 255 when a check could not be made.
+    :param argv: its arguments; None for those of the process.
+    :returns: the exit code: 0 to 2 for the worst result, 255 when a check failed.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or {"-h", "--help"} & set(arguments):
@@ -53,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     conf = cfg.ConfigOpts()
     config.register(conf)
     policy_options.set_defaults(conf)
-    # Messages of libraries belong into no table.
+    # Log lines of libraries would be printed inside the table.
     disabled = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

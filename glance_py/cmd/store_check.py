@@ -1,7 +1,7 @@
-"""glance-manage store check (fsck): do the stores hold what the records say?
+"""glance-manage store check (fsck): compares the data in the stores with the database.
 
-Reads arguments, shows what was found and sets the exit code; the work is done in
-``store_check_comparison.py``.
+This module reads the arguments, prints the findings and returns the exit code;
+``store_check_comparison.py`` compares.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import argparse
 import dataclasses
 import json
 import sys
+from collections.abc import Sequence
+from typing import Any, Self
 
 from oslo_config import cfg
 
@@ -19,42 +21,59 @@ from glance_py.db.repositories import sql_repositories as open_repositories
 from glance_store_py.errors import GlanceStoreError
 from glance_store_py.stores import Stores
 
-#: Exit codes: all is well; it could not be done; something is wrong.
+#: Exit codes: no findings; the check could not be completed; findings that were not removed.
 EXIT_OK, EXIT_FAILED, EXIT_FINDINGS = 0, 1, 3
 
 _HOUR = 3600
 
 
-def check(conf: cfg.ConfigOpts, options: argparse.Namespace) -> int:
+@dataclasses.dataclass(frozen=True, slots=True)
+class StoreCheckArguments:
+    """The arguments of the command; ``older_than`` in hours."""
+
+    store: Sequence[str] = ()
+    verify_hash: bool = False
+    delete_orphans: bool = False
+    older_than: float = 24
+    json: bool = False
+
+    @classmethod
+    def from_options(cls, options: Any) -> Self:
+        """What the parser found; ``options`` has an attribute for each argument."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: getattr(options, name) for name in names})
+
+
+def check(conf: cfg.ConfigOpts, arguments: StoreCheckArguments) -> int:
     """Compare the stores with the database.
 
     Finds copies of images that are missing, have the wrong size or cannot be
-    read, and objects that belong to no image.  Changes nothing, unless told to.
-    Safe while the service runs.
+    read, and objects that belong to no image.  Changes nothing without
+    --delete-orphans.  Safe while the service runs.
 
-    exit code: 0 all is well; 1 the check could not be done; 3 something is wrong.
+    exit code: 0 no findings; 1 the check could not be completed; 3 findings.
     """
     try:
         stores = Stores.from_config(conf)
-        line = ProgressLine(not options.json)
+        line = ProgressLine(not arguments.json)
 
         def show_progress(counts: CheckCounts) -> None:
             if line.is_due():
                 line.write(_progress_text(counts))
 
         comparison = StoreComparison(
-            open_repositories(conf), stores, _check_options(stores, options), show_progress
+            open_repositories(conf), stores, _check_options(stores, arguments), show_progress
         )
         has_findings = False
         for finding in comparison.run():
             has_findings |= not finding.removed
             line.clear()
-            print(_format_json(finding) if options.json else _format_line(finding), flush=True)
+            print(_format_json(finding) if arguments.json else _format_line(finding), flush=True)
         line.clear()
     except GlanceStoreError as error:
         print(f"glance-manage: {error}", file=sys.stderr)
         return EXIT_FAILED
-    if options.json:
+    if arguments.json:
         print(json.dumps({"checked": dataclasses.asdict(comparison.counts)}))
     else:
         print(_summary(comparison.counts))
@@ -62,14 +81,18 @@ def check(conf: cfg.ConfigOpts, options: argparse.Namespace) -> int:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What ``store check`` understands."""
+    """Add the arguments of ``store check`` to its parser."""
     parser.add_argument(
-        "--store", action="append", metavar="ID", help="only this store; may be given several times"
+        "--store",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="only this store; may be given several times",
     )
     parser.add_argument(
         "--verify-hash",
         action="store_true",
-        help="read all data and compare its hashes: takes long",
+        help="read all data and compare its hash, which takes long",
     )
     parser.add_argument(
         "--delete-orphans", action="store_true", help="remove objects that belong to no image"
@@ -79,24 +102,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=24,
         metavar="HOURS",
-        help="only objects that old are orphans; default %(default)s",
+        help="ignore objects that were written later than that; default %(default)s",
     )
     parser.add_argument(
         "--json",
         action="store_true",
-        help="print a JSON object for each finding, and one in the end",
+        help="print a JSON object for each finding, and one at the end",
     )
 
 
-def _check_options(stores: Stores, options: argparse.Namespace) -> CheckOptions:
-    for store in options.store or ():
+def _check_options(stores: Stores, arguments: StoreCheckArguments) -> CheckOptions:
+    for store in arguments.store:
         if store not in stores.ids:
             raise ValueError(f"There is no store '{store}'.")
     return CheckOptions(
-        stores=options.store or stores.ids,
-        verify_hash=options.verify_hash,
-        delete_orphans=options.delete_orphans,
-        older_than=options.older_than * _HOUR,
+        stores=arguments.store or stores.ids,
+        verify_hash=arguments.verify_hash,
+        delete_orphans=arguments.delete_orphans,
+        older_than=arguments.older_than * _HOUR,
     )
 
 
@@ -117,7 +140,7 @@ def _summary(counts: CheckCounts) -> str:
     if counts.foreign:
         text += f" {counts.foreign} objects are not named after an image and were left alone."
     if counts.young:
-        text += f" {counts.young} objects are too young to be judged."
+        text += f" {counts.young} objects are too recent to be orphans."
     if counts.silent:
         text += f" No search for orphans in: {', '.join(counts.silent)}."
     return text

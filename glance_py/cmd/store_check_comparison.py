@@ -1,8 +1,8 @@
-"""What the stores hold against what the records say.
+"""Compares the objects in the stores with the locations in the database.
 
-Objects are listed first and images read afterwards: whatever appears in between
-is known to the records, and is never taken for an orphan.  Nothing is changed
-here but orphans that somebody explicitly wants removed.
+Objects are listed first and images are read afterwards, so that an object that is written in
+between has a record and is not mistaken for an orphan.  Only orphans are ever removed, and only
+with :attr:`CheckOptions.delete_orphans`.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ import dataclasses
 import re
 import time
 import urllib.parse
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 
 from glance_py import streams
-from glance_py.context import RequestContext
+from glance_py.context import get_admin_context
 from glance_py.domain import errors, importing
-from glance_py.domain.image import Image, Location
+from glance_py.domain.image import Image, ImageStatus, Location
 from glance_py.domain.ports import Repositories
 from glance_py.domain.query import ImageQuery
-from glance_py.domain.uuids import UUID
+from glance_py.domain.uuids import UUID, is_uuid
 from glance_store_py import errors as store_errors
 from glance_store_py.driver import ObjectInfo, image_id_of
 from glance_store_py.location import parse, redacted
@@ -28,14 +27,14 @@ from glance_store_py.stores import Stores
 
 PAGE_SIZE = 1000
 
-#: The records say that the data is there, and it is not.
+#: Kinds of findings.  A location whose object does not exist.
 MISSING = "missing"
-#: It has another size, or another hash, than the records say.
+#: An object whose size or hash differs from the database.
 SIZE = "size"
 HASH = "hash"
-#: Nobody could tell: the store does not answer, or not to this command.
+#: The store failed or refused to answer.
 UNREADABLE = "unreadable"
-#: The store has it, and no record knows of it.
+#: An object that belongs to no location.
 ORPHAN = "orphan"
 
 #: Names of objects in a URL: the id of an image, or that of one of its upload attempts.
@@ -44,12 +43,24 @@ _OBJECT_NAME = re.compile(
 )
 
 #: In all but these states an image may get data at any moment.
-_STABLE_STATUSES = frozenset({"active", "deactivated", "deleted", "killed"})
+_STABLE_STATUSES = frozenset(
+    {ImageStatus.ACTIVE, ImageStatus.DEACTIVATED, ImageStatus.DELETED, ImageStatus.KILLED}
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong.  ``url`` may be shown; ``removed`` says that it is no more."""
+    """One difference.
+
+    kind
+        A constant of this module.
+    url
+        Of the object, without credentials.
+    detail
+        More about it for the operator, for example both sizes.
+    removed
+        True for an orphan that was removed.
+    """
 
     kind: str
     store: str | None
@@ -61,10 +72,20 @@ class Finding:
 
 @dataclasses.dataclass(slots=True)
 class CheckCounts:
-    """What was looked at: images, their copies, bytes that were hashed, objects in stores,
+    """The numbers of what was compared.
 
-    those of them that are nobody's image (by their name), and those that are
-    too young to be judged; stores that do not tell what they hold.
+    images, copies
+        Images, and their locations in the compared stores.
+    hashed
+        Bytes that were read for hashes.
+    objects
+        Objects in the stores.
+    foreign
+        Those whose name is not that of an image.
+    young
+        Those without a location that are not older than ``CheckOptions.older_than``.
+    silent
+        The stores that cannot list their objects.
     """
 
     images: int = 0
@@ -78,7 +99,7 @@ class CheckCounts:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CheckOptions:
-    """What to do: in which stores, with hashes or not, and about orphans how old (seconds)."""
+    """What to compare; ``older_than`` is the minimal age of an orphan in seconds."""
 
     stores: Sequence[str]
     verify_hash: bool = False
@@ -87,9 +108,9 @@ class CheckOptions:
 
 
 class StoreComparison:
-    """One walk through stores and records.
+    """One comparison of stores and database.
 
-    :param on_progress: called now and then, for somebody who waits.
+    :param on_progress: called after each object, image and chunk of data.
     """
 
     def __init__(
@@ -103,16 +124,18 @@ class StoreComparison:
         self._stores = stores
         self._options = options
         self._on_progress = on_progress
-        self._admin_context = RequestContext(is_admin=True)
-        #: By store and URL: an image may have objects of several upload attempts.
+        self._admin_context = get_admin_context()
+        #: (store, URL) -> object; an image may have objects of several upload attempts.
         self._objects: dict[tuple[str, str], ObjectInfo] = {}
+        #: (store, object name) of all locations.
         self._recorded: set[tuple[str, str]] = set()
         self._recorded_paths: set[str] = set()
+        #: Ids, in lower case, of images that may get data at any moment.
         self._unstable_ids: set[str] = set()
         self.counts = CheckCounts()
 
     def run(self) -> Iterator[Finding]:
-        """Everything that is wrong, as it is found."""
+        """Yields each difference as soon as it is found."""
         self._list_objects()
         for image in self._list_images():
             self.counts.images += 1
@@ -125,12 +148,11 @@ class StoreComparison:
         yield from self._find_orphans()
 
     def _list_objects(self) -> None:
-        """What the stores hold."""
         for store in self._options.stores:
             try:
                 for found in self._stores.list_objects(store):
                     self.counts.objects += 1
-                    if not _is_uuid(found.image_id):
+                    if not is_uuid(found.image_id):
                         self.counts.foreign += 1
                     else:
                         self._objects[store, found.url] = found
@@ -157,13 +179,13 @@ class StoreComparison:
                     break
                 marker = page.images[-1].id
 
-    # ------------------------------------------------------------ what the records know
+    # --- locations in the database -----------------------------------------------------------
 
     def _check_location(self, image: Image, location: Location) -> Iterator[Finding]:
         store = location.store or self._stores.store_for_url(location.url)
         self._record(image.id, location.url, store)
-        if store is None or store not in self._options.stores or image.status == "queued":
-            # To a queued image an address is where data was refused, there or not.
+        if store is None or store not in self._options.stores or image.status == ImageStatus.QUEUED:
+            # The location of a queued image records data that was refused and may be removed.
             return
         self.counts.copies += 1
 
@@ -182,7 +204,7 @@ class StoreComparison:
             yield finding(UNREADABLE, str(exc))
 
     def _size(self, location: Location, store: str) -> int:
-        """The size of a copy in bytes: as listed, or else as the store says."""
+        """The size of a copy in bytes, from the list of objects or, without an entry, the store."""
         listed = self._objects.get((store, parse(location.url).url))
         return self._stores.size(location.url, location.store) if listed is None else listed.size
 
@@ -205,7 +227,7 @@ class StoreComparison:
             yield finding(HASH, f"{digests.algorithm} is {digests.value}")
 
     def _record_pending(self) -> None:
-        """Data of deleted images is the scrubber's as long as its record says so."""
+        """Record the locations of deleted images whose data the scrubber will remove."""
         after = 0
         while found := self._repositories.pending.find(0, after, PAGE_SIZE):
             after = found[-1].location.id or 0
@@ -225,7 +247,7 @@ class StoreComparison:
             else:
                 self._recorded.add((store, name))
 
-    # ------------------------------------------------------------ what only the stores know
+    # --- objects without a location ----------------------------------------------------------
 
     def _find_orphans(self) -> Iterator[Finding]:
         newest_orphan = time.time() - self._options.older_than
@@ -248,7 +270,7 @@ class StoreComparison:
                 yield finding
 
     def _is_still_orphan(self, store: str, found: ObjectInfo) -> bool:
-        """Ask the records once more: the walk may have taken long."""
+        """Check again: the comparison may have taken hours."""
         try:
             image = self._repositories.images.get(self._admin_context, found.image_id)
         except errors.ImageNotFound:
@@ -263,27 +285,30 @@ class StoreComparison:
         try:
             self._stores.delete(url, finding.store)
         except store_errors.StoreObjectNotFound:
-            pass  # Somebody else has removed it meanwhile.
+            pass  # it was removed in the meantime
         except store_errors.GlanceStoreError as exc:
             return dataclasses.replace(finding, detail=f"{finding.detail}; {exc}")
         return dataclasses.replace(finding, removed=True)
 
 
 def _is_stable(image: Image) -> bool:
-    """Does an image get no data at the moment?  An active one does while it is copied."""
+    """True unless the image may get data now.
+
+    An image that is copied to another store stays active, and has the lock property.
+    """
     return image.status in _STABLE_STATUSES and not image.properties.get(importing.LOCK_PROPERTY)
 
 
 def _object_name(found: ObjectInfo) -> str:
-    """The name under which an object was added, or that of something unfinished."""
+    """The name with which an object was added; the image's id for the rest of an upload."""
     return (found.name or found.image_id).lower()
 
 
 def _possible_names(image_id: str, url: str) -> set[str]:
-    """The names of objects that a location of an image may mean.
+    """The names of the objects that a location of an image may refer to.
 
-    A URL that does not name the image at all (a client may have registered it)
-    may mean its first object.
+    A URL that does not contain the id of the image (a client may have added it) may refer to the
+    object with the image's id as its name.
     """
     found = {
         name.lower()
@@ -296,15 +321,8 @@ def _possible_names(image_id: str, url: str) -> set[str]:
 
 
 def _object_path(url: str) -> str:
-    """Container and name of an object.
+    """Container and name of an object, the last two segments of its URL.
 
-    Two stores may lead to one object, by addresses that have only this in common.
+    Two stores may contain the same object, with URLs that have only this in common.
     """
     return "/".join(url.rsplit("/", 2)[1:])
-
-
-def _is_uuid(name: str) -> bool:
-    try:
-        return str(uuid.UUID(name)) == name.lower()
-    except ValueError:
-        return False

@@ -1,13 +1,14 @@
-"""What stops an upgrade, or surprises after it, found before.
+"""The checks of glance-status: what prevents an upgrade, or changes behaviour after it.
 
-Each check looks at files or at the database and says what to do.  None changes
-anything, and none needs the service to run.
+Each check reads configuration files or the database, and its result says what to do.  The checks
+change nothing and do not need a running service.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 from oslo_config import cfg
 from oslo_policy import policy
@@ -18,57 +19,59 @@ from paste.deploy import loadwsgi
 from glance_py import config, pipeline, policies
 from glance_store_py.config import RESERVED_PREFIX
 
-#: Options that existed once: what to do about a line that still sets them.
+UpgradeCheck: TypeAlias = Callable[[cfg.ConfigOpts], Result]
+
+#: Options that were removed -> what to do about a line that still sets them.
 REMOVED_OPTIONS = {
-    "cert_file": "TLS ends at the proxy in front; remove it",
-    "key_file": "TLS ends at the proxy in front; remove it",
-    "ca_file": "TLS ends at the proxy in front; remove it",
+    "cert_file": "TLS is terminated by a proxy; remove it",
+    "key_file": "TLS is terminated by a proxy; remove it",
+    "ca_file": "TLS is terminated by a proxy; remove it",
     "http_keepalive": "connections are always kept; remove it",
     "digest_algorithm": "nothing uses it; remove it",
-    "owner_is_tenant": "images belong to projects; where they belonged to users, give them to "
-    "projects first",
-    "admin_role": "roles are a matter of policy.yaml: rule context_is_admin",
-    "location_strategy": "stores have the option weight instead",
-    "enable_v1_api": "version 1 of the API is gone; remove it",
-    "enable_v2_api": "version 2 of the API is always there; remove it",
+    "owner_is_tenant": "images belong to projects; if they belonged to users, change their owners "
+    "to projects first",
+    "admin_role": "use the rule context_is_admin in policy.yaml",
+    "location_strategy": "use the option weight of the stores",
+    "enable_v1_api": "version 1 of the API was removed; remove it",
+    "enable_v2_api": "version 2 of the API is always enabled; remove it",
     "enable_v1_registry": "remove it",
     "enable_v2_registry": "remove it",
-    "identity_uri": "use www_authenticate_uri and auth_url: without them calls from worker to "
-    "worker fail",
-    "auth_uri": "its name is www_authenticate_uri",
+    "identity_uri": "use www_authenticate_uri and auth_url: without them requests between API "
+    "hosts fail",
+    "auth_uri": "use www_authenticate_uri",
     "auth_host": "use auth_url",
     "pydev_worker_debug_host": "nothing uses it; remove it",
     "pydev_worker_debug_port": "nothing uses it; remove it",
 }
 
-#: Types of stores that are gone, and the scheme of their addresses.
+#: Types of stores that were removed -> the scheme of their URLs.
 REMOVED_STORE_TYPES = {"sheepdog": "sheepdog", "vmware": "vsphere", "gridfs": "gridfs"}
 
-#: From so many images on, lists that no index of the schema helps are felt.
+#: Number of images above which the optional indexes (``db indexes``) are recommended.
 LARGE_CATALOGUE = 50_000
 
 _HEALTHCHECK_ADVICE = """\
-oslo.middleware has no health check that is a filter any more. Take healthcheck out of the \
-pipelines and write: [composite:glance-api-{flavor}] paste.composite_factory = \
+oslo.middleware has no filter for health checks any more. Remove healthcheck from the \
+pipelines and add: [composite:glance-api-{flavor}] paste.composite_factory = \
 glance_py.pipeline:root_app_factory; / = api; /healthcheck = healthcheck. And: [app:healthcheck] \
 paste.app_factory = oslo_middleware:Healthcheck.app_factory"""
 
 _ROLES_NOTE = (
     "Reading needs the role reader, which member and admin imply in a Keystone that was set up by "
     "its bootstrap command. A token with member alone is refused. Scope is always enforced. The "
-    "calls that register and read locations are for admin and service: give the users of Nova and "
-    "Cinder the role service, and their configuration a section [glance] to use it."
+    "calls that add and list locations need the role admin or service: give the users of Nova and "
+    "Cinder the role service, and configure it in their section [glance]."
 )
 
 _FORMATS_NOTE = (
-    "Partition tables of raw images are checked strictly. Images that were accepted before are not "
-    "touched; where builders make odd ones, name those checks in [image_format] "
+    "Partition tables of raw images are checked strictly. Existing images are not checked. If your "
+    "image builder creates partition tables that fail a check, name the check in [image_format] "
     "gpt_safety_checks_nonfatal."
 )
 
 
 def check_configuration(conf: cfg.ConfigOpts) -> Result:
-    """Values that keep the service from starting, such as a list without its brackets."""
+    """Check for values that prevent the start, for example a list without its brackets."""
     try:
         config.check(conf)
     except config.ConfigurationError as error:
@@ -77,7 +80,7 @@ def check_configuration(conf: cfg.ConfigOpts) -> Result:
 
 
 def check_removed_options(conf: cfg.ConfigOpts) -> Result:
-    """Lines that nobody reads."""
+    """Check for options that were removed."""
     found = [
         f"{file}: [{group}] {name}: {REMOVED_OPTIONS[name]}."
         for file, group, name, _ in _configured_lines(conf)
@@ -92,7 +95,7 @@ def check_removed_options(conf: cfg.ConfigOpts) -> Result:
 
 
 def check_stores(conf: cfg.ConfigOpts) -> Result:
-    """Stores whose driver is gone, and several stores of which something is missing."""
+    """Check for stores without a driver or section, and for a missing default store."""
     backends = _last_value(conf, "DEFAULT", "enabled_backends")
     kinds = dict(pair.strip().partition(":")[::2] for pair in backends.split(",") if pair.strip())
     single = [name.strip() for name in _last_value(conf, "glance_store", "stores").split(",")]
@@ -103,16 +106,16 @@ def check_stores(conf: cfg.ConfigOpts) -> Result:
         return Result(
             Code.FAILURE,
             (
-                f"There is no driver for {', '.join(removed)}. Copy those images to another store "
-                f"with the release that still has it, for example by the import method copy-image."
+                f"The driver for {', '.join(removed)} was removed. Copy those images to another "
+                f"store with the old release, for example by the import method copy-image."
             ),
         )
     if not kinds:
         return Result(
             Code.WARNING,
             (
-                "There is one store, described in [glance_store] stores. That works; [DEFAULT] "
-                "enabled_backends says the same, and allows for more stores later."
+                "There is one store, configured in [glance_store] stores. This works; [DEFAULT] "
+                "enabled_backends is equivalent and supports several stores."
             ),
         )
     default = _last_value(conf, "glance_store", "default_backend")
@@ -143,15 +146,15 @@ def check_stores(conf: cfg.ConfigOpts) -> Result:
         return Result(
             Code.WARNING,
             (
-                f"There is no section for {', '.join(bare)}: defaults are used, such as "
-                f"/var/lib/glance/images for a directory."
+                f"There is no section for {', '.join(bare)}: defaults are used, for example the "
+                f"directory /var/lib/glance/images."
             ),
         )
     return Result(Code.SUCCESS)
 
 
 def check_policy_file(conf: cfg.ConfigOpts) -> Result:
-    """A policy file in JSON, and rules that no request asks for."""
+    """Check for a policy file in JSON, and for rules that the service does not use."""
     result = common_checks.check_policy_json(None, conf)  # type: ignore[arg-type]
     if result.code is not Code.SUCCESS:
         return result
@@ -162,7 +165,7 @@ def check_policy_file(conf: cfg.ConfigOpts) -> Result:
             return Result(
                 Code.FAILURE,
                 (
-                    f"{old} is not read: [oslo_policy] policy_file is policy.yaml. Convert it with "
+                    f"{old} is not used: [oslo_policy] policy_file is policy.yaml. Convert it with "
                     f"oslopolicy-convert-json-to-yaml."
                 ),
             )
@@ -181,15 +184,15 @@ def check_policy_file(conf: cfg.ConfigOpts) -> Result:
         return Result(
             Code.WARNING,
             (
-                f"{path}: nothing asks for {', '.join(unknown)}. A rule that was renamed does not "
-                f"protect any more; 'oslopolicy-sample-generator --namespace glance' prints all."
+                f"{path}: the service does not use {', '.join(unknown)}. A rule that was renamed "
+                f"has no effect; 'oslopolicy-sample-generator --namespace glance' prints all names."
             ),
         )
     return Result(Code.SUCCESS, _ROLES_NOTE)
 
 
 def check_paste_file(conf: cfg.ConfigOpts) -> Result:
-    """A health check that is a filter, a flavor that is not there, factories of other names."""
+    """Check for a health check that is a filter, an unknown flavor, and factories of Glance."""
     try:
         path = pipeline.find_paste_file(conf)
         parser = loadwsgi.ConfigLoader(path).parser
@@ -204,8 +207,8 @@ def check_paste_file(conf: cfg.ConfigOpts) -> Result:
         return Result(
             Code.FAILURE,
             (
-                f"{path}: there is no section for [paste_deploy] flavor = {flavor}; it would be "
-                f"[composite:{name}]."
+                f"{path}: there is no section [composite:{name}] for [paste_deploy] flavor = "
+                f"{flavor}."
             ),
         )
     foreign = sorted(
@@ -216,15 +219,15 @@ def check_paste_file(conf: cfg.ConfigOpts) -> Result:
         return Result(
             Code.WARNING,
             (
-                f"{path} names factories of the original service, which are understood. To write "
-                f"are: {names}."
+                f"{path} names factories of the original service. They work; their names in this "
+                f"service are: {names}."
             ),
         )
     return Result(Code.SUCCESS)
 
 
 def check_identity(conf: cfg.ConfigOpts) -> Result:
-    """Credentials of the service with which tokens can be checked."""
+    """Check for credentials with which the service can validate tokens."""
     if "keystone" not in (conf.paste_deploy.flavor or ""):
         return Result(Code.SUCCESS)
     try:
@@ -233,7 +236,7 @@ def check_identity(conf: cfg.ConfigOpts) -> Result:
         return Result(
             Code.FAILURE,
             (
-                "The flavor has Keystone, but keystonemiddleware is not installed; it comes with "
+                "The flavor uses Keystone, but keystonemiddleware is not installed; install "
                 "glance-py[keystone]."
             ),
         )
@@ -246,8 +249,8 @@ def check_identity(conf: cfg.ConfigOpts) -> Result:
         return Result(
             Code.FAILURE,
             (
-                f"[{section}] auth_type is not set: no token can be checked, and the service does "
-                f"not start. Set it, for example to password, with the credentials of the service."
+                f"[{section}] auth_type is not set: no token can be validated, and the service "
+                f"does not start. Set it, for example to password, and the service's credentials."
             ),
         )
 
@@ -263,14 +266,14 @@ def check_identity(conf: cfg.ConfigOpts) -> Result:
 
 
 def check_image_cache(conf: cfg.ConfigOpts) -> Result:
-    """A pipeline with a cache, and what it lacks."""
+    """Check the options that a pipeline with an image cache needs."""
     if "cach" not in (conf.paste_deploy.flavor or ""):
         return Result(Code.SUCCESS)
     if not conf.image_cache_dir:
         return Result(
             Code.WARNING,
             (
-                "The flavor has an image cache, but [DEFAULT] image_cache_dir is not set: nothing "
+                "The flavor has an image cache, but [DEFAULT] image_cache_dir is not set: no image "
                 "is cached."
             ),
         )
@@ -280,16 +283,15 @@ def check_image_cache(conf: cfg.ConfigOpts) -> Result:
         return Result(
             Code.FAILURE,
             (
-                "[DEFAULT] image_cache_driver = centralized_db needs worker_self_reference_url, a "
-                "URL under which this very host is reached. image_cache_driver = sqlite does "
-                "without."
+                "[DEFAULT] image_cache_driver = centralized_db needs worker_self_reference_url, "
+                "the URL of this host. image_cache_driver = sqlite does not."
             ),
         )
     return Result(Code.SUCCESS)
 
 
 def check_database(conf: cfg.ConfigOpts) -> Result:
-    """The schema, and data that needs attention."""
+    """Check the schema, and for locations that need attention."""
     from glance_py.db import counts, indexes, migrations
     from glance_py.db.database import open_database
 
@@ -302,8 +304,8 @@ def check_database(conf: cfg.ConfigOpts) -> Result:
         return Result(
             Code.WARNING,
             (
-                f"The next step is 'glance-manage db {phase}'; 'glance-manage db sync' does all, "
-                f"while no service runs."
+                f"The next step is 'glance-manage db {phase}'; 'glance-manage db sync' does all "
+                f"steps while no service runs."
             ),
         )
     for kind, scheme in REMOVED_STORE_TYPES.items():
@@ -311,18 +313,18 @@ def check_database(conf: cfg.ConfigOpts) -> Result:
             return Result(
                 Code.FAILURE,
                 (
-                    f"{number} images lie in a store of the type {kind}, for which there is no "
-                    f"driver. Copy them elsewhere with the release that still has it."
+                    f"{number} images are in a store of the type {kind}, whose driver was removed. "
+                    f"Copy them to another store with the old release."
                 ),
             )
     if number := counts.count_locations_like(found, "s3%://%:%@%"):
         return Result(
             Code.WARNING,
             (
-                f"{number} addresses of S3 objects hold keys. They work, with the keys of the "
-                f"store's section; who can read the database can read them. Change those keys at "
-                f"the provider, then in the section: the ones in the database are worth "
-                f"nothing then."
+                f"{number} URLs of S3 objects contain keys. The service uses the keys in the "
+                f"store's section instead, but users who can read the database can read them. "
+                f"Replace the keys at the provider and in the section, so that those in the "
+                f"database become invalid."
             ),
         )
     if counts.has_more_images_than(found, LARGE_CATALOGUE) and any(
@@ -332,27 +334,27 @@ def check_database(conf: cfg.ConfigOpts) -> Result:
             Code.SUCCESS,
             (
                 f"There are more than {LARGE_CATALOGUE} images. 'glance-manage db indexes' shows "
-                f"indexes that make lists by name, property and tag quick, and --add builds them."
+                f"indexes for fast lists by name, property and tag, and --add builds them."
             ),
         )
     return Result(Code.SUCCESS)
 
 
 def check_image_formats(conf: cfg.ConfigOpts) -> Result:
-    """Data that is refused which was accepted before."""
+    """Check the options about data that is refused and was accepted before."""
     if not conf.image_format.require_image_format_match:
         return Result(
             Code.WARNING,
             (
-                "[image_format] require_image_format_match is off: data need not be of the format "
-                "that it is said to be, which has been the way into hypervisors (OSSA-2024-001)."
+                "[image_format] require_image_format_match is off: data of another format than "
+                "declared is accepted, which enabled attacks on hypervisors (OSSA-2024-001)."
             ),
         )
     return Result(Code.SUCCESS, _FORMATS_NOTE)
 
 
-#: In the order in which they are printed.
-CHECKS = (
+#: Title and check, in the order in which they are printed.
+CHECKS: tuple[tuple[str, UpgradeCheck], ...] = (
     ("Configuration values", check_configuration),
     ("Removed options", check_removed_options),
     ("Stores", check_stores),
@@ -366,7 +368,7 @@ CHECKS = (
 
 
 def _configured_lines(conf: cfg.ConfigOpts) -> Iterator[tuple[str, str, str, str]]:
-    """(file, group, name, value) of all that configuration files set."""
+    """(file, group, name, value) of each option in the configuration files."""
     for path in _configuration_files(conf):
         sections: dict[str, dict[str, list[str]]] = {}
         cfg.ConfigParser(path, sections).parse()
@@ -387,12 +389,12 @@ def _configuration_files(conf: cfg.ConfigOpts) -> Iterator[str]:
 def _is_in_paste_file(conf: cfg.ConfigOpts, option: str) -> bool:
     try:
         parser = loadwsgi.ConfigLoader(pipeline.find_paste_file(conf)).parser
-    except Exception:  # another check says so
+    except Exception:  # check_paste_file reports it
         return False
     return any(parser.has_option(section, option) for section in parser.sections())
 
 
 def _last_value(conf: cfg.ConfigOpts, group: str, name: str) -> str:
-    """What the last line says, an empty text when there is none."""
+    """The value in the last file that sets an option; "" when none does."""
     values = [value for _, g, n, value in _configured_lines(conf) if (g, n) == (group, name)]
     return values[-1] if values else ""

@@ -1,6 +1,6 @@
-"""Images and what belongs to them in a relational database.
+"""Data access in a relational database: the repositories of ``domain.ports`` in SQL.
 
-The only room that imports SQLAlchemy.  It applies what it is told and answers
-in terms of the domain; whether the caller may is decided above, except that
-lists hold only what the caller may see.  ``repositories.sql_repositories`` opens it.
+The only package that imports SQLAlchemy.  It returns values of the domain and raises errors of the
+domain.  It does not authorise: the layers above do, except that lists hold only images and
+namespaces that the caller may see.  ``repositories.sql_repositories`` builds all repositories.
 """

@@ -1,4 +1,4 @@
-"""Long lists of ids, in portions that each server plans well."""
+"""Batches for IN lists."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-#: How many ids are named in one statement: MariaDB rewrites longer lists, and badly.
+#: How many values one IN list has at most: MariaDB rewrites longer lists and plans them badly.
 MAX_IN_PARAMS = 500
 
 
 def batched(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    """All of ``values`` in their order, at most MAX_IN_PARAMS at a time."""
+    """``values`` in their order, in slices of at most MAX_IN_PARAMS."""
     for start in range(0, len(values), MAX_IN_PARAMS):
         yield values[start : start + MAX_IN_PARAMS]

@@ -1,7 +1,6 @@
-"""The DAL for the image cache: the port ``CachedImageRepository`` in SQL.
+"""Cached images of all nodes: the port ``CachedImageRepository`` in SQL.
 
-A row says that a node has an image; where a node keeps the file is not known
-here.
+A row means that a node has an image in its cache.  The path of the file is not recorded.
 """
 
 from __future__ import annotations
@@ -53,13 +52,13 @@ _NODES = (
 
 
 class SqlCachedImages:
-    """Cached images in a database."""
+    """Cached images in a database.  Nodes are known by the ids of their rows."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def get_or_create_node(self, url: str) -> int:
-        """The number of the node with this URL; a new one is recorded."""
+        """The id of the node with this URL; inserts the node when there is none."""
         found = self._find_node(url)
         if found is not None:
             return found
@@ -70,7 +69,7 @@ class SqlCachedImages:
                 )
             )
         except errors.Duplicate:
-            # Another worker of the node was quicker.
+            # Another worker of the node has inserted it meanwhile.
             pass
         made = self._find_node(url)
         if made is None:
@@ -81,7 +80,10 @@ class SqlCachedImages:
         return self._database.read(lambda connection: connection.scalar(_NODE_OF, {"url": url}))
 
     def add(self, node: int, image_id: str, size: int, hits: int = 0) -> None:
-        """A node has an image of ``size`` bytes; what was known of it is forgotten."""
+        """Insert an image that a node has; replaces an existing row.
+
+        :param size: bytes.
+        """
         now = self._database.now()
         row = _row(node, image_id, hits, now, now, size)
         bound = {"node": node, "image": image_id}
@@ -93,24 +95,27 @@ class SqlCachedImages:
         try:
             self._database.write(work)
         except errors.Duplicate:
-            # Another worker of the node entered it between the two statements.
+            # Another worker of the node has inserted it between the two statements.
             pass
 
     def hit(self, node: int, image_id: str, size: int) -> None:
-        """An image was read on a node; one that is not known there is entered."""
+        """Count a read of an image on a node; inserts the image when it has no row.
+
+        :param size: bytes.
+        """
         bound = {"node": node, "image": image_id, "now": self._database.now()}
         changed = self._database.write(lambda connection: connection.execute(_HIT, bound).rowcount)
         if not changed:
             self.add(node, image_id, size, hits=1)
 
     def remove(self, node: int, image_id: str) -> None:
-        """A node does not have an image, or not any more."""
+        """Delete the row of an image on a node, if there is one."""
         self._database.write(
             lambda connection: connection.execute(_REMOVE, {"node": node, "image": image_id})
         )
 
     def entries(self, node: int) -> Sequence[CachedImage]:
-        """What a node has, in the order in which it came."""
+        """The images of a node, in the order in which they were inserted."""
         rows = self._database.read(
             lambda connection: connection.execute(_ENTRIES, {"node": node}).all()
         )
@@ -119,13 +124,13 @@ class SqlCachedImages:
         ]
 
     def nodes(self, image_id: str) -> list[str]:
-        """The URLs of the nodes that have an image."""
+        """The URLs of the nodes that have an image, in alphabetical order."""
         return self._database.read(
             lambda connection: list(connection.scalars(_NODES, {"image": image_id}))
         )
 
     def import_entries(self, node: int, images: Iterable[CachedImage]) -> None:
-        """Enter what a node knew of its images before; images that are known stay."""
+        """Insert images of a node that have no row yet."""
         rows = [
             _row(
                 node,
@@ -166,8 +171,10 @@ def _row(
 
 
 def _epoch(moment: datetime.datetime) -> float:
+    """Seconds since 1970 of a naive UTC time."""
     return moment.replace(tzinfo=datetime.UTC).timestamp()
 
 
 def _moment(seconds: float) -> datetime.datetime:
+    """The naive UTC time of seconds since 1970."""
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).replace(tzinfo=None)

@@ -1,8 +1,8 @@
-"""Addresses of data, encrypted in the database (``metadata_encryption_key``).
+"""Encryption of the URLs of locations (option ``metadata_encryption_key``).
 
-An address may hold credentials of a store.  The form in the column is URL-safe
-Base64 of an initialisation vector and AES-CBC of the address, a NUL and random
-filling; rows that are not encrypted are read as they are.
+A URL may have credentials of a store.  The column holds URL-safe Base64 of an initialisation
+vector and of AES-CBC of the URL, a NUL byte and random padding, as the original writes it.  Rows
+that are not encrypted are read as they are.
 """
 
 from __future__ import annotations
@@ -11,10 +11,17 @@ import base64
 import hashlib
 import hmac
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from glance_py.domain import errors
 from glance_py.domain.image import Image
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers import Cipher
+    from cryptography.hazmat.primitives.ciphers.modes import CBC
+
+    _Cipher = Cipher[CBC]
 
 #: Bytes of an AES block and of the initialisation vector.
 BLOCK = 16
@@ -22,7 +29,7 @@ KEY_SIZES = (16, 24, 32)
 
 
 class UrlCipher:
-    """Seals and opens addresses with one key.
+    """Encrypts and decrypts URLs with one key.
 
     :param key: 16, 24 or 32 bytes of UTF-8.
     :raises ValueError: the key has another length, or cryptography is not installed.
@@ -41,12 +48,14 @@ class UrlCipher:
                 "[DEFAULT] metadata_encryption_key: the key must have 16, 24 or 32 bytes."
             )
         self._digest_key = hashlib.sha256(b"glance_py: digests of addresses\0" + secret).digest()
-        self._cipher = lambda vector: Cipher(algorithms.AES(secret), modes.CBC(vector))
+        self._cipher: Callable[[bytes], _Cipher] = lambda vector: Cipher(
+            algorithms.AES(secret), modes.CBC(vector)
+        )
 
     def encrypt(self, url: str) -> str:
-        """The form of ``url`` that the column holds; each time another one."""
+        """The value of the column for ``url``; a different one at each call."""
         plain = url.encode() + b"\0"
-        # Any filling but NUL will do; readers cut at the first or at the last NUL.
+        # No NUL bytes in the padding: the original cuts at the last NUL, this class at the first.
         plain += bytes(byte or 1 for byte in os.urandom(-len(plain) % BLOCK))
         vector = os.urandom(BLOCK)
         encryptor = self._cipher(vector).encryptor()
@@ -54,13 +63,13 @@ class UrlCipher:
         return base64.urlsafe_b64encode(encrypted).decode("ascii")
 
     def digest(self, url: str) -> str:
-        """A digest of ``url`` that tells nothing without the key; 64 hexadecimal digits."""
+        """A keyed digest (HMAC-SHA256) of ``url``: 64 hexadecimal digits."""
         return hmac.digest(self._digest_key, url.encode(), "sha256").hex()
 
     def decrypt(self, text: str) -> str:
-        """The address in a column.
+        """The URL in a value of the column.
 
-        :raises errors.GlanceError: it was sealed with another key.
+        :raises errors.GlanceError: it was encrypted with another key.
         """
         if "://" in text:
             return text
@@ -78,7 +87,7 @@ class UrlCipher:
         )
 
     def decrypt_locations(self, images: Iterable[Image]) -> None:
-        """Open the addresses of images that were just read."""
+        """Decrypt the URLs of all locations of ``images``, in place."""
         for image in images:
             for location in image.locations:
                 location.url = self.decrypt(location.url)

@@ -1,9 +1,10 @@
-"""The DAL for claims: the port ``ClaimRepository`` in SQL, and the guard of every write.
+"""Claims: the port ``ClaimRepository`` in SQL, and the condition of guarded writes.
 
-A claim is one row per image in a table of our own.  Transactions lock that row before the
-image's row, always in this order.  A guarded write locks it too, so that a take-over
-and a late write of the former holder follow each other and the later one fails.  On Galera,
-where locks of other nodes are not seen, both change the image's row.
+A claim is one row per image in a table that only this service has.  Transactions lock that row
+before the row of the image, always in this order.  A guarded write locks it, too, so that a
+take-over and a late write of the former holder run one after the other and the later one fails.
+On Galera, where locks do not hold on other nodes, both change the row of the image
+(``doc/source/contributor/decisions/0009-claims.md``).
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from glance_py.domain.claim import (
     HeldClaim,
     UnclaimedWork,
 )
-from glance_py.domain.importing import LOCK_PROPERTY as LOCK_PROPERTY
+from glance_py.domain.image import ImageStatus
+from glance_py.domain.importing import LOCK_PROPERTY
 from glance_py.domain.task import LOCATION_IMPORT as LOCATION_IMPORT_TASK
 from glance_py.domain.task import UNFINISHED
 
@@ -40,9 +42,11 @@ _THIS = image_claims.c.image_id == sa.bindparam("this_id")
 _HELD_BY = image_claims.c.holder == sa.bindparam("this_holder")
 _HOLDERS = image_claims.c.holder.in_(sa.bindparam("holders", expanding=True))
 
-#: An upload does not give its claim back when it succeeds, which would cost a statement: its
-#: claim counts only while the image is in the state that the same transaction set.
-_IS_SAVING = sa.exists().where(images.c.id == sa.bindparam("this_id"), images.c.status == "saving")
+#: An upload that succeeds does not release its claim, which would cost a statement: its claim
+#: counts only while the image is ``saving``, the status that the same transaction set.
+_IS_SAVING = sa.exists().where(
+    images.c.id == sa.bindparam("this_id"), images.c.status == ImageStatus.SAVING.value
+)
 _IS_FREE = image_claims.c.holder.is_(None) | ((image_claims.c.kind == UPLOAD) & ~_IS_SAVING)
 
 _TAKE = (
@@ -79,7 +83,7 @@ _TAKE_OVER = (
     .values(generation=image_claims.c.generation + 1)
 )
 
-#: The condition of a guarded write: the claim's row is locked while it is compared.
+#: The condition of a guarded write; it locks the row of the claim.
 IS_HOLDER = sa.select(image_claims.c.holder).where(
     image_claims.c.image_id == sa.bindparam("this_id")
 ).with_for_update().scalar_subquery() == sa.bindparam("this_holder")
@@ -93,7 +97,7 @@ _IS_REPLACEABLE = sa.or_(
     image_properties.c.deleted == sa.true(), image_properties.c.value == sa.bindparam("replaced")
 )
 _SET_LOCK = image_properties.update().where(*_LOCK_OF, _IS_REPLACEABLE)
-#: The same on MySQL, which holds other spellings of the name for equal: no lock has one.
+#: The same on MySQL, whose collation equates other spellings of the name; those are no locks.
 _SET_LOCK_IN_ANY_SPELLING = image_properties.update().where(
     *_LOCK_OF,
     sa.or_(
@@ -108,14 +112,19 @@ _REMOVE_LOCK = image_properties.delete().where(
 _HAS_CLAIM = sa.exists().where(
     image_claims.c.image_id == images.c.id, image_claims.c.holder.is_not(None)
 )
-_MOVING = no_index(images.c.status).in_(("saving", "uploading", "importing"))
+_KIND_OF_STATUS = {
+    ImageStatus.SAVING.value: UPLOAD,
+    ImageStatus.UPLOADING.value: STAGE,
+    ImageStatus.IMPORTING.value: IMPORT,
+}
+_IS_IN_WORK = no_index(images.c.status).in_(tuple(_KIND_OF_STATUS))
 _UNCLAIMED_IMAGES = (
     sa.select(images.c.id, images.c.status, images.c.updated_at)
     .where(
         not_deleted(images),
-        _MOVING,
+        _IS_IN_WORK,
         ~_HAS_CLAIM,
-        sa.or_(images.c.status != "uploading", images.c.size.is_(None)),
+        sa.or_(images.c.status != ImageStatus.UPLOADING.value, images.c.size.is_(None)),
     )
     .limit(1000)
 )
@@ -128,7 +137,6 @@ _UNCLAIMED_TASKS = (
     .where(not_deleted(tasks), tasks.c.status.in_(sorted(UNFINISHED)), ~_TASK_HAS_CLAIM)
     .limit(1000)
 )
-_KIND_OF_STATUS = {"saving": UPLOAD, "uploading": STAGE, "importing": IMPORT}
 _SAME_IMAGE = sa.select(sa.literal(1)).where(
     images.c.id == sa.bindparam("this_id"), images.c.updated_at == sa.bindparam("stamp")
 )
@@ -137,19 +145,19 @@ _SAME_TASK = sa.select(sa.literal(1)).where(
 )
 
 
-#: The columns of a claim that is new.
+#: Columns of a new claim.
 _NEW_CLAIM = {"generation": 1, "beats": 0, "staged": 1, "keep": False}
 
 
 def take(
     connection: sa.Connection, image_id: str, request: ClaimRequest, now: datetime.datetime
 ) -> ClaimGrant:
-    """Take the claim of an image as a part of the caller's transaction, before its other writes.
+    """Take the claim of an image in the caller's transaction, before its other writes.
 
-    :raises errors.ImageBusy: somebody else holds it.
+    :raises errors.ImageBusy: another attempt holds it.
     :raises errors.ImportActive: the image has the lock property of another task.
     """
-    row: dict[str, Any] = {
+    row: dict[str, object] = {
         "holder": request.holder,
         "kind": request.kind,
         "host": request.host[:255],
@@ -176,7 +184,10 @@ def take(
 def _set_lock_property(
     connection: sa.Connection, image_id: str, request: ClaimRequest, now: datetime.datetime
 ) -> None:
-    """wire: the image names the task that imports into it; Glance takes this for its lock."""
+    """wire: a property of the image names the task that imports into it; it is Glance's lock.
+
+    :raises errors.ImportActive: the property names another task.
+    """
     dialect = connection.dialect.name
     row = {
         "name": LOCK_PROPERTY,
@@ -199,9 +210,9 @@ def _set_lock_property(
 
 
 def release(connection: sa.Connection, image_id: str, holder: str, how: ClaimRelease) -> bool:
-    """Give a claim back as a part of the caller's transaction, before its other writes.
+    """Release a claim in the caller's transaction, before its other writes.
 
-    :returns: False when ``holder`` does not have it; then nothing was changed.
+    :returns: False when ``holder`` does not have it; then nothing is changed.
     """
     bound = {"this_id": image_id, "this_holder": holder}
     statements = (_DELETE, _RELEASE) if how.forget else (_RELEASE,)
@@ -213,9 +224,10 @@ def release(connection: sa.Connection, image_id: str, holder: str, how: ClaimRel
 
 
 def keep_row(connection: sa.Connection, image_id: str, now: datetime.datetime) -> None:
-    """Note that data of an image is being removed, before other writes of the transaction.
+    """Record that data of an image is being deleted, before other writes of the transaction.
 
-    The removal may come late, so no later attempt may use the name of the first again.
+    Data is named after the attempt that wrote it.  A store may delete it late, so the row, whose
+    generation numbers the attempts, must stay.
     """
     inserted = connection.execute(
         upsert.insert_if_absent(connection.dialect.name, image_claims),
@@ -235,7 +247,7 @@ def keep_row(connection: sa.Connection, image_id: str, now: datetime.datetime) -
 
 
 def is_held_by(connection: sa.Connection, image_id: str, holder: str) -> bool:
-    """Does ``holder`` have the claim of an image?"""
+    """True when ``holder`` has the claim of an image."""
     return (
         connection.execute(_IS_HELD_BY, {"this_id": image_id, "this_holder": holder}).first()
         is not None
@@ -243,7 +255,7 @@ def is_held_by(connection: sa.Connection, image_id: str, holder: str) -> bool:
 
 
 class SqlClaims:
-    """Claims in a database."""
+    """Claims in a database.  The port documents the methods."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -318,7 +330,8 @@ class SqlClaims:
 
     def unclaimed(self, seconds: float | None = None) -> Sequence[UnclaimedWork]:
         """See the port."""
-        in_images, in_tasks, bound = _UNCLAIMED_IMAGES, _UNCLAIMED_TASKS, {}
+        in_images, in_tasks = _UNCLAIMED_IMAGES, _UNCLAIMED_TASKS
+        bound: dict[str, object] = {}
         if seconds is not None:
             in_images = in_images.where(images.c.updated_at >= sa.bindparam("since"))
             in_tasks = in_tasks.where(tasks.c.updated_at >= sa.bindparam("since"))
@@ -329,7 +342,7 @@ class SqlClaims:
                 UnclaimedWork(image_id, _kind_of_task(kind) if image_id else TASK, number, stamp)
                 for image_id, kind, number, stamp in connection.execute(in_tasks, bound)
             ]
-            # Work without an image is known by its task.
+            # Work without an image is identified by its task.
             found = [
                 each
                 if each.image_id
@@ -371,10 +384,11 @@ class SqlClaims:
         return None if row is None else _claim(row)
 
 
-def _claim(row: sa.Row) -> HeldClaim:
+def _claim(row: Sequence[Any]) -> HeldClaim:
     image_id, generation, holder, kind, beats, host, task_id, staged = row
     return HeldClaim(image_id, generation, holder or "", kind, beats, host, task_id, staged)
 
 
 def _kind_of_task(task_type: str) -> str:
+    """The kind of claim that a task with an image has."""
     return LOCATION_IMPORT if task_type == LOCATION_IMPORT_TASK else IMPORT

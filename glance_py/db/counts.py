@@ -1,4 +1,4 @@
-"""What lies in a database, counted, for those who decide about an upgrade.  Changes nothing."""
+"""Read-only counts for the upgrade check."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from glance_py.db.tables import image_locations, images
 
 
 def count_locations_like(database: Database, pattern: str) -> int:
-    """How many addresses of data that is in use match an SQL ``LIKE`` pattern."""
+    """How many URLs of locations that are not deleted match an SQL ``LIKE`` pattern."""
     statement = (
         sa.select(sa.func.count())
         .select_from(image_locations)
@@ -19,6 +19,9 @@ def count_locations_like(database: Database, pattern: str) -> int:
 
 
 def has_more_images_than(database: Database, number: int) -> bool:
-    """Are there so many images, deleted ones included?  Looks at no more than those."""
+    """True when the table has more than ``number`` images, deleted ones included.
+
+    Reads at most ``number`` + 1 rows.
+    """
     statement = sa.select(images.c.id).offset(number).limit(1)
     return database.read(lambda connection: connection.scalar(statement)) is not None

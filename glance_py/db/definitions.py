@@ -1,8 +1,8 @@
-"""The DAL for what lies in metadata namespaces: the port ``DefinitionOperations`` in SQL.
+"""The contents of metadata namespaces: the port ``DefinitionOperations`` in SQL.
 
-One store serves all four kinds: a shelf says in which table a kind lies and how
-its rows read.  A write locks the row of the namespace first, so that nothing is
-put into a namespace that is being deleted.
+One class serves all four kinds; a :class:`DefinitionMapper` per kind has its table and converts its
+rows.  A write locks the row of the namespace first, so that nothing is inserted into a namespace
+that is being deleted.
 """
 
 from __future__ import annotations
@@ -43,16 +43,19 @@ from glance_py.domain.metadef import (
 
 
 def _dump_json(document: object) -> str:
-    # Escaped to ASCII: a column of an old MySQL database cannot hold all characters.
+    # ASCII with escapes: the columns of old MySQL databases do not hold all of Unicode.
     return json.dumps(document)
 
 
 class DefinitionMapper:
-    """Where one kind lies and how it reads; the statements are made once per process."""
+    """The table of one kind and its statements, which are built once per process.
+
+    :ivar columns: those that :meth:`from_row` reads, after name and times.
+    """
 
     kind: Kind
     table: sa.Table
-    columns: tuple[sa.Column, ...] = ()
+    columns: tuple[sa.Column[Any], ...] = ()
 
     def __init__(self) -> None:
         table = self.table
@@ -74,20 +77,20 @@ class DefinitionMapper:
         """The table that holds the name."""
         return self.table
 
-    def from_clause(self) -> Any:
-        """What is read from."""
+    def from_clause(self) -> sa.FromClause:
+        """What the statements select from."""
         return self.table
 
-    def order_by(self) -> tuple[sa.ColumnElement, ...]:
-        """In which order the contents of a namespace are shown."""
+    def order_by(self) -> tuple[sa.ColumnElement[Any], ...]:
+        """The order in which the contents of a namespace are listed."""
         return (self.table.c.name,)
 
     def to_row(self, definition: Any) -> dict[str, object]:
-        """What is written into the columns of the kind, its name included."""
+        """The values of the columns of the kind, name included."""
         return {"name": definition.name}
 
-    def from_row(self, row: Sequence) -> Any:
-        """From the values that ``select_all`` and ``select_one`` read."""
+    def from_row(self, row: Sequence[Any]) -> Any:
+        """The definition of a row of ``select_all`` and ``select_one``."""
         return self.kind(*row)
 
 
@@ -98,7 +101,7 @@ class _PropertyMapper(DefinitionMapper):
     def to_row(self, definition: Property) -> dict[str, object]:
         return {"name": definition.name, "json_schema": _dump_json(definition.schema)}
 
-    def from_row(self, row: Sequence) -> Property:
+    def from_row(self, row: Sequence[Any]) -> Property:
         name, created_at, updated_at, schema = row
         return Property(name, created_at, updated_at, orjson.loads(schema))
 
@@ -115,7 +118,7 @@ class _ObjectMapper(DefinitionMapper):
             "json_schema": _dump_json(definition.properties or {}),
         }
 
-    def from_row(self, row: Sequence) -> Object:
+    def from_row(self, row: Sequence[Any]) -> Object:
         name, created_at, updated_at, description, required, properties = row
         return Object(
             name,
@@ -130,7 +133,7 @@ class _ObjectMapper(DefinitionMapper):
 class _TagMapper(DefinitionMapper):
     kind, table = Tag, metadef_tags
 
-    def order_by(self) -> tuple[sa.ColumnElement, ...]:
+    def order_by(self) -> tuple[sa.ColumnElement[Any], ...]:
         return metadef_tags.c.created_at.desc(), metadef_tags.c.id.desc()
 
 
@@ -149,14 +152,14 @@ class _AssociationMapper(DefinitionMapper):
     def name_table(self) -> sa.Table:
         return metadef_resource_types
 
-    def from_clause(self) -> Any:
+    def from_clause(self) -> sa.FromClause:
         return self.table.join(metadef_resource_types)
 
-    def order_by(self) -> tuple[sa.ColumnElement, ...]:
+    def order_by(self) -> tuple[sa.ColumnElement[Any], ...]:
         return (self.table.c.resource_type_id,)
 
     def to_row(self, definition: Association) -> dict[str, object]:
-        """With the name of the resource type, of which :func:`add` makes a number."""
+        """With the name of the resource type, which :func:`add` replaces by its id."""
         return {
             "name": definition.name,
             "prefix": definition.prefix,
@@ -177,9 +180,9 @@ _TYPE = sa.select(metadef_resource_types.c.id).where(
 
 
 def lock(connection: sa.Connection, namespace: Namespace) -> None:
-    """Keep other writers of this namespace away.
+    """Lock the row of a namespace until the end of the transaction.
 
-    :raises errors.NamespaceNotFound: it is gone.
+    :raises errors.NamespaceNotFound: it is deleted.
     """
     if connection.execute(_LOCK, {"this_namespace": namespace.id}).first() is None:
         raise errors.NamespaceNotFound(namespace.name)
@@ -187,7 +190,7 @@ def lock(connection: sa.Connection, namespace: Namespace) -> None:
 
 
 def contents(connection: sa.Connection, namespace_id: int | None) -> dict[Kind, list[Any]]:
-    """Everything in a namespace, by kind; kinds of which there is nothing are left out."""
+    """The contents of a namespace by kind, without kinds that have none."""
     found: dict[Kind, list[Any]] = {}
     for kind, mapper in MAPPERS.items():
         rows = connection.execute(mapper.select_ordered, {"this_namespace": namespace_id}).all()
@@ -205,10 +208,10 @@ def add(
     updated_at: datetime.datetime | None,
     types_protected: bool = False,
 ) -> None:
-    """Record definitions of one kind.
+    """Insert definitions of one kind in the caller's transaction.
 
-    :param types_protected: may resource types that are new here not be removed?
-    :raises errors.Duplicate: a name is there already, or twice among the new ones.
+    :param types_protected: whether resource types that are inserted with them are protected.
+    :raises errors.Duplicate: a name is in use, or is twice among ``definitions``.
     """
     if not definitions:
         return
@@ -233,10 +236,10 @@ def merge(
     now: datetime.datetime,
     replace: bool,
 ) -> None:
-    """Record what is not there yet, and with ``replace`` write over what is.
+    """Insert definitions that do not exist, and with ``replace`` overwrite those that do.
 
-    :raises errors.NamespaceNotFound: the namespace is gone.
-    :raises errors.Duplicate: a name is twice among them.
+    :raises errors.NamespaceNotFound: the namespace is deleted.
+    :raises errors.Duplicate: a name is twice among ``wanted``.
     """
     lock(connection, namespace)
     mapper = MAPPERS[kind]
@@ -275,12 +278,12 @@ def _duplicate_message(namespace: Namespace, kind: Kind, names: str) -> str:
 
 
 def _resource_type_id(connection: sa.Connection, row: dict[str, Any], protected: bool) -> int:
-    """The number of the resource type that ``row`` names; a new one is recorded.
+    """The id of the resource type that ``row`` names; inserts it when there is none.
 
-    One by one, since only the database knows which names it takes for the same.
+    One at a time, since only the collation of the database decides which names are equal.
     """
     name = {"this_name": row["name"]}
-    number = connection.execute(_TYPE, name).scalar()
+    number: int | None = connection.execute(_TYPE, name).scalar()
     if number is None:
         connection.execute(
             upsert.insert_ignore(connection.dialect.name, metadef_resource_types),
@@ -291,8 +294,10 @@ def _resource_type_id(connection: sa.Connection, row: dict[str, Any], protected:
                 "updated_at": row["updated_at"],
             },
         )
-        # Locked, since another writer may have been faster: that row is not in our snapshot.
-        number = connection.execute(_TYPE.with_for_update(read=True), name).scalar_one()
+        # A locking read, since another writer may have inserted the row after the snapshot of
+        # this transaction.
+        inserted: int = connection.execute(_TYPE.with_for_update(read=True), name).scalar_one()
+        return inserted
     return number
 
 
@@ -309,14 +314,16 @@ class SqlDefinitions:
         kind: type[DefinitionT],
         listing: Listing | None = None,
     ) -> Sequence[DefinitionT]:
-        """Those of one kind, all in their usual order or as ``listing`` wants them.
+        """The definitions of one kind.
 
-        :raises errors.DefinitionNotFound: there is nothing of the marker's name.
+        :param listing: sort key, direction and page; None for all in the order of the kind.
+        :raises errors.DefinitionNotFound: there is none with the marker's name.
         """
         mapper = MAPPERS[kind]
         bound = {"this_namespace": namespace.id}
 
         def work(connection: sa.Connection) -> Sequence[DefinitionT]:
+            rows: Sequence[Sequence[Any]]
             if listing is None:
                 rows = connection.execute(mapper.select_ordered, bound).all()
             else:
@@ -328,14 +335,18 @@ class SqlDefinitions:
     def get(
         self, ctx: Caller, namespace: Namespace, kind: type[DefinitionT], name: str
     ) -> DefinitionT:
-        """:raises errors.DefinitionNotFound: there is none of this name."""
+        """The definition with this name.
+
+        :raises errors.DefinitionNotFound: there is none.
+        """
         return self._database.read(lambda connection: _get(connection, namespace, kind, name))
 
     def create(self, ctx: Caller, namespace: Namespace, definition: DefinitionT) -> DefinitionT:
-        """Record one.
+        """Insert one.
 
-        :raises errors.Duplicate: there is one of this name.
-        :raises errors.NamespaceNotFound: the namespace is gone.
+        :returns: the definition with its times.
+        :raises errors.Duplicate: there is one with this name.
+        :raises errors.NamespaceNotFound: the namespace is deleted.
         """
         [created] = self.create_all(ctx, namespace, type(definition), [definition], append=True)
         return created
@@ -348,11 +359,11 @@ class SqlDefinitions:
         definitions: Sequence[DefinitionT],
         append: bool,
     ) -> Sequence[DefinitionT]:
-        """Record several, beside those that are there or instead of them.
+        """Insert several in one transaction.
 
-        :raises errors.Duplicate: a name is there already, or twice among them;
-            then nothing is changed.
-        :raises errors.NamespaceNotFound: the namespace is gone.
+        :param append: keep the existing ones of this kind; else they are deleted.
+        :raises errors.Duplicate: a name is in use, or twice among ``definitions``.
+        :raises errors.NamespaceNotFound: the namespace is deleted.
         """
         now = self._database.now()
 
@@ -371,10 +382,10 @@ class SqlDefinitions:
     def update(
         self, ctx: Caller, namespace: Namespace, name: str, after: DefinitionT
     ) -> DefinitionT:
-        """Replace one, its name included.
+        """Overwrite the definition ``name`` by ``after``, which may have another name.
 
-        :raises errors.DefinitionNotFound: there is none of this name.
-        :raises errors.Duplicate: there is another one of the new name.
+        :raises errors.DefinitionNotFound: there is none with this name.
+        :raises errors.Duplicate: another one has the new name.
         """
         kind = type(after)
         mapper = MAPPERS[kind]
@@ -400,9 +411,9 @@ class SqlDefinitions:
     def delete(
         self, ctx: Caller, namespace: Namespace, kind: type[DefinitionT], name: str
     ) -> DefinitionT:
-        """Remove one and return what it was.
+        """Delete one and return it.
 
-        :raises errors.DefinitionNotFound: there is none of this name.
+        :raises errors.DefinitionNotFound: there is none with this name.
         """
 
         def work(connection: sa.Connection) -> DefinitionT:
@@ -416,7 +427,7 @@ class SqlDefinitions:
         return self._database.write(work)
 
     def clear(self, ctx: Caller, namespace: Namespace, kind: Kind) -> None:
-        """Remove all of one kind."""
+        """Delete all of one kind."""
         self._database.write(
             lambda connection: (
                 connection.execute(MAPPERS[kind].delete_all, {"this_namespace": namespace.id})
@@ -434,12 +445,13 @@ def _get(
     ).first()
     if row is None:
         raise errors.DefinitionNotFound(kind.noun, name, namespace.name)
-    return mapper.from_row(row)
+    found: DefinitionT = mapper.from_row(row)
+    return found
 
 
 def _page(
     connection: sa.Connection, mapper: DefinitionMapper, namespace: Namespace, listing: Listing
-) -> Sequence[sa.Row]:
+) -> Sequence[Sequence[Any]]:
     bound = {"this_namespace": namespace.id}
     order = paging.sort_keys(mapper.table, listing.sort_key)
     after = None

@@ -1,8 +1,7 @@
-"""What drivers say, in the words of the domain.
+"""Translates database errors into errors of the domain.
 
-oslo.db already knows the messages of every driver; this module turns its
-exceptions into :mod:`glance_py.domain.errors`.  It never lets the text of a
-driver through, because that holds SQL and values.
+oslo.db recognises the messages of each driver; this module translates its exceptions.  Texts of
+drivers are not passed on, since they have SQL and values.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from glance_py.domain import errors
 
 LOG = logging.getLogger(__name__)
 
-#: How PostgreSQL and MySQL number a table and a column that do not exist, and what SQLite says.
+#: Codes of PostgreSQL and MySQL for a table or column that does not exist; texts of SQLite.
 _UNDEFINED = frozenset({"42P01", "42703", 1146, 1054})
 _UNDEFINED_TEXTS = ("no such table", "no such column", "has no column named")
 
@@ -28,12 +27,12 @@ _OUT_OF_RANGE = "A value is too long, out of range or holds characters that cann
 
 
 def is_connection_lost(error: BaseException) -> bool:
-    """Did the connection go away, so that another one may do?"""
+    """True when the connection was lost, so that the work may succeed on another one."""
     return isinstance(error, db_exc.DBConnectionError)
 
 
 def is_contended(error: BaseException) -> bool:
-    """Did another transaction stand in the way, so that trying again may do?"""
+    """True when another transaction was in the way, so that the work may succeed later."""
     if isinstance(error, db_exc.DBDeadlock):
         return True
     return isinstance(error, sa_exc.OperationalError) and any(
@@ -42,7 +41,7 @@ def is_contended(error: BaseException) -> bool:
 
 
 def is_outcome_unknown(error: BaseException, dialect: str) -> bool:
-    """May a COMMIT that failed with ``error`` have been done all the same?
+    """True when a COMMIT that failed with ``error`` may have committed.
 
     :param dialect: postgresql, mysql or sqlite.
     """
@@ -65,26 +64,26 @@ def is_outcome_unknown(error: BaseException, dialect: str) -> bool:
 
 
 def _is_without_quorum(error: BaseException) -> bool:
-    """Did a Galera node lose its cluster (error 1180 of MariaDB)?"""
+    """True when a Galera node has lost its cluster (error 1180 of MariaDB)."""
     number, text = _driver_error(error)
     return number == 1180 or "Primary Component" in text
 
 
 def is_schema_conflict(error: BaseException) -> bool:
-    """Did another process change the same tables of a MySQL server at the same time?"""
-    # Exists already; no such one any more; is being changed.
+    """True when another process changed the same tables of a MySQL server meanwhile."""
+    # Table, column or index exists; table, column or index does not exist; table is changed.
     return _driver_error(error)[0] in (1050, 1060, 1061, 1051, 1091, 1684)
 
 
 def _driver_error(error: BaseException) -> tuple[object, str]:
-    """The number and the text of the error of a MySQL driver; None without one."""
+    """The number and the text of an error of a MySQL driver; the number is None for others."""
     inner = getattr(error, "inner_exception", None) or error
     args = getattr(getattr(inner, "orig", None), "args", None) or (None,)
     return args[0], str(args[-1])
 
 
 def to_domain(error: BaseException) -> BaseException:
-    """The domain error that says the same as ``error``, or ``error`` itself."""
+    """The error of the domain for ``error``, or ``error`` itself when there is none.  Logs."""
     if isinstance(error, db_exc.DBDuplicateEntry):
         return errors.Duplicate("An object with these identifiers exists already.")
     if isinstance(
@@ -125,7 +124,7 @@ def to_domain(error: BaseException) -> BaseException:
 
 
 def _is_undefined(original: BaseException) -> bool:
-    """Does a driver's error say that a table or a column does not exist?"""
+    """True when an error of a driver means that a table or a column does not exist."""
     first = original.args[0] if original.args else None
     if {getattr(original, "sqlstate", None), getattr(original, "pgcode", None)} & _UNDEFINED:
         return True
@@ -136,7 +135,7 @@ def _is_undefined(original: BaseException) -> bool:
 
 @contextlib.contextmanager
 def translate_duplicates(message: str) -> Iterator[None]:
-    """Give a clash of unique names a sentence of its own.
+    """Raise violations of unique constraints in the block with ``message``.
 
     :raises errors.Duplicate: there was one.
     """
@@ -147,5 +146,5 @@ def translate_duplicates(message: str) -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """What a log may say of ``error``: the statement and its values stand below."""
+    """The first line of ``error``, for a log: further lines have the statement and values."""
     return str(error).partition("\n")[0]

@@ -1,28 +1,30 @@
-"""Changes that a Galera cluster compares with those of other nodes.
+"""Makes transactions on different nodes of a Galera cluster conflict.
 
-Two transactions on two nodes can both commit unless they change the same row:
-when it commits, a transaction is certified by the keys of the rows that it
-changed.  ``SELECT ... FOR UPDATE`` changes none, nor does an UPDATE that sets
-what is there already, such as ``updated_at`` in the same second.
+Locks hold on one node only.  At COMMIT the cluster certifies a transaction by the keys of the rows
+that it changed, so two transactions on two nodes both commit unless they change the same row.
+``SELECT ... FOR UPDATE`` changes no row, nor does an UPDATE that sets the present values, such as
+``updated_at`` in the same second (``tests/contract/dal/galera_cases.py``).
 """
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
 
 #: The key in the ``info`` of a connection.
 _INFO = "galera"
-#: Works for any row and leaves nothing behind; the event of each UPDATE is certified.
+#: Two UPDATEs that leave the row as it was; each is an event that is certified.
 _CHANGE_AND_REVERT = ("created_at + INTERVAL 1 SECOND", "created_at - INTERVAL 1 SECOND")
 
 
 def detect_node(engine: sa.Engine) -> None:
-    """Ask the first connection of a MySQL engine whether it leads to a Galera node."""
+    """Find out with the first connection of a MySQL engine whether the server is a Galera node."""
     known: list[bool] = []
 
     @event.listens_for(engine, "connect")
-    def ask(connection, record) -> None:
+    def ask(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
         if not known:
             cursor = connection.cursor()
             cursor.execute("SHOW VARIABLES LIKE 'wsrep_on'")
@@ -33,14 +35,14 @@ def detect_node(engine: sa.Engine) -> None:
 
 
 def is_node(connection: sa.Connection) -> bool:
-    """Does the connection lead to a node of a Galera cluster?"""
+    """True when the server of the connection is a node of a Galera cluster."""
     return bool(connection.info.get(_INFO))
 
 
 def certify(connection: sa.Connection, table: sa.Table, key: str | int | None) -> None:
-    """On a Galera node, have this transaction conflict with all others that certify the row.
+    """On a Galera node, make this transaction conflict with all others that certify the row.
 
-    Elsewhere nothing is done: there the lock of the row keeps others away.
+    On other servers it does nothing: there the lock of the row suffices.
 
     :param table: has the columns ``id`` and ``created_at``.
     :param key: the ``id`` of the row.

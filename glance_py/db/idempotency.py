@@ -1,10 +1,9 @@
-"""Writes that are done once however often they are asked for.
+"""Idempotent writes: a write with a key is applied once, however often it is requested.
 
-A client that lost the answer to a write asks again under the same key.  The
-answer is kept in the transaction of the write itself: whoever finds it knows
-that the write was done, and whoever does not may do it, since a write of the
-same key that is still under way holds the key until it ends.  So it does not
-matter which process or host is asked again.
+A client that got no answer to a write repeats it with the same key.  The answer is inserted in the
+transaction of the write, so a stored answer means that the write was committed.  Without one the
+write may run: a write with the same key that is still running holds the key, which is unique,
+until it ends.  A repeated request may therefore reach another process or host.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from glance_py.domain import errors
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds for which an answer is kept at least; clients ask again within minutes.  The clocks
-#: of hosts may differ by less.
+#: Seconds for which an answer is stored at least; clients repeat within minutes.  Clocks of hosts
+#: differ by less.
 RETENTION = 3600.0
-#: Seconds between two looks for answers that are older, in each process.
+#: Seconds between two deletions of expired answers, in each process.
 CLEANUP_INTERVAL = 600.0
-#: Answers that one transaction removes.
+#: Answers that one transaction deletes.
 BATCH = 500
 
 _ANSWER = sa.select(registry_answers.c.answer).where(registry_answers.c.id == sa.bindparam("key"))
@@ -44,7 +43,10 @@ _DELETE = registry_answers.delete().where(
 
 
 class SqlIdempotentWrites:
-    """Answers in a database, by key."""
+    """Stores answers in a database, by key.
+
+    :param clock: seconds that only increase, for CLEANUP_INTERVAL.
+    """
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
@@ -53,15 +55,15 @@ class SqlIdempotentWrites:
         self._next_cleanup = clock()
 
     def run_once(self, key: str, run: Callable[[], bytes]) -> bytes:
-        """The answer that is kept under ``key``, or what ``run`` returns.
+        """The answer that is stored under ``key``, or what ``run`` returns.
 
-        The writes of ``run`` through the same database become one transaction, which keeps
-        the answer, too.  It may run several times and must have no other effects.
+        The writes of ``run`` through the same database become one transaction, which also
+        stores the answer.  ``run`` may be called several times and must have no other effects.
 
-        :param key: at most 64 characters; nobody else may be able to guess it.
-        :raises errors.GlanceError: what ``run`` raises, when the key has no answer.
-        :raises errors.OutcomeUnknown: the answer to COMMIT was lost; to ask again under the
-            same key does no harm.
+        :param key: at most 64 characters; other clients must not be able to guess it.
+        :raises errors.GlanceError: what ``run`` raises, when no answer is stored.
+        :raises errors.OutcomeUnknown: the answer to COMMIT was lost; the request may be repeated
+            with the same key.
         """
 
         def keep(connection: sa.Connection, answer: bytes) -> None:
@@ -73,7 +75,7 @@ class SqlIdempotentWrites:
         try:
             answer = self._database.in_one_transaction(run, keep)
         except errors.GlanceError:
-            # It may have been done before: then it is no wonder that it cannot be done again.
+            # The write may have been applied before, and fail for that reason.
             found = self.find(key)
             if found is None:
                 raise
@@ -82,7 +84,7 @@ class SqlIdempotentWrites:
         return answer
 
     def find(self, key: str) -> bytes | None:
-        """The answer that is kept under ``key``."""
+        """The answer that is stored under ``key``, None without one."""
         return self._database.read(lambda connection: connection.scalar(_ANSWER, {"key": key}))
 
     def _delete_expired(self) -> None:
@@ -94,7 +96,7 @@ class SqlIdempotentWrites:
             while self._delete_batch() == BATCH:
                 pass
         except errors.GlanceError as error:
-            LOG.warning("Old answers of the registry were not removed: %s", error)
+            LOG.warning("Expired answers of the registry were not deleted: %s", error)
 
     def _delete_batch(self) -> int:
         before = self._database.now() - datetime.timedelta(seconds=RETENTION)

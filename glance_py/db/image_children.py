@@ -1,13 +1,15 @@
-"""Writing what belongs to an image: properties, tags, locations and members.
+"""Writes the children of an image: properties, tags, locations and members.
 
-Each function is a few statements inside a transaction of the caller, however
-many rows they touch.  Deleted rows stay, marked, until they are purged.
+Each function sends a fixed number of statements in the caller's transaction, except that a
+location is one INSERT each, since its id is needed.  Rows are marked deleted; ``purge`` removes
+them later.
 """
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -17,13 +19,14 @@ from glance_py.db.hints import not_deleted
 from glance_py.db.rows import dump_metadata
 from glance_py.db.tables import image_locations, image_members, image_properties, image_tags
 from glance_py.domain import errors
-from glance_py.domain.image import Location
+from glance_py.domain.image import Location, LocationStatus
 from glance_py.domain.property_names import SERVICE_PROPERTIES
 
 _IMAGE: sa.BindParameter[str] = sa.bindparam("this_image")
 
 
-def _deletion(table: sa.Table, *conditions) -> sa.Update:
+def _deletion(table: sa.Table, *conditions: sa.ColumnElement[bool]) -> sa.Update:
+    """Marks rows of ``table`` deleted."""
     return (
         table.update()
         .where(*conditions, not_deleted(table))
@@ -35,7 +38,7 @@ def _of_image(table: sa.Table) -> sa.ColumnElement[bool]:
     return table.c.image_id == _IMAGE
 
 
-def _is_in(column: sa.Column) -> sa.ColumnElement[bool]:
+def _is_in(column: sa.Column[Any]) -> sa.ColumnElement[bool]:
     return column.in_(sa.bindparam("those", expanding=True))
 
 
@@ -52,7 +55,8 @@ _DELETE_ALL_LOCATIONS = _deletion(image_locations, _of_image(image_locations)).v
 _DELETE_PROPERTIES = _deletion(
     image_properties, _of_image(image_properties), _is_in(image_properties.c.name)
 )
-#: Names as the image has them, and whether the database holds them for one of the service's.
+#: The spellings of names in the table, and whether the collation equates one with a name of the
+#: service.
 _NAMES = sa.select(
     image_properties.c.name, image_properties.c.name.in_(sorted(SERVICE_PROPERTIES))
 ).where(_of_image(image_properties), _is_in(image_properties.c.name), not_deleted(image_properties))
@@ -79,11 +83,12 @@ _UPDATE_LOCATION = image_locations.update().where(
 )
 
 
-#: What a property that was deleted, whose row is there still, gets anew.
+#: Columns that are updated when a property has a row, which may be marked deleted.
 _OVERWRITTEN_COLUMNS = ("value", "updated_at", "deleted_at", "deleted")
 
 
 def _new_row(image_id: str, now: datetime.datetime) -> dict[str, object]:
+    """The columns that all tables of children have, of a row that is not deleted."""
     return {
         "image_id": image_id,
         "created_at": now,
@@ -96,11 +101,11 @@ def _new_row(image_id: str, now: datetime.datetime) -> dict[str, object]:
 def write_properties(
     connection: sa.Connection, image_id: str, properties: Mapping[str, str], now: datetime.datetime
 ) -> None:
-    """Set custom properties, new ones and old ones alike.
+    """Set custom properties, whether the image has them or not.
 
-    :raises errors.Conflict: the database holds a name for another spelling of one that
+    :raises errors.Conflict: the collation of the database equates a name with another one that
         the image has.
-    :raises errors.ReservedAttribute: the same for a name of the service.
+    :raises errors.ReservedAttribute: the same with a property of the service.
     """
     if properties:
         new_row = _new_row(image_id, now)
@@ -115,7 +120,10 @@ def write_properties(
 
 
 def _check_collation(connection: sa.Connection, image_id: str, names: Collection[str]) -> None:
-    """Refuse names that the collation of the database took for others; see write_properties."""
+    """Refuse names that MySQL has stored in the row of another spelling.
+
+    Errors as in :func:`write_properties`.
+    """
     found = dict(
         tuple(row)
         for row in connection.execute(_NAMES, {"this_image": image_id, "those": list(names)})
@@ -133,7 +141,7 @@ def _check_collation(connection: sa.Connection, image_id: str, names: Collection
 def delete_properties(
     connection: sa.Connection, image_id: str, names: Collection[str], now: datetime.datetime
 ) -> None:
-    """Drop custom properties; those that are not there do not matter."""
+    """Mark custom properties deleted; names that the image does not have are ignored."""
     if names:
         connection.execute(
             _DELETE_PROPERTIES, {"this_image": image_id, "those": list(names), "now": now}
@@ -141,7 +149,10 @@ def delete_properties(
 
 
 def select_tags(connection: sa.Connection, image_id: str) -> dict[str, list[int]]:
-    """The tags of an image and the numbers of their rows; some may be there more than once."""
+    """The tags of an image, each with the ids of its rows, in the order in which they were added.
+
+    More than one row is possible: no constraint excludes it.
+    """
     found: dict[str, list[int]] = {}
     for tag, number in connection.execute(_TAGS, {"this_image": image_id}):
         found.setdefault(tag, []).append(number)
@@ -151,7 +162,7 @@ def select_tags(connection: sa.Connection, image_id: str) -> dict[str, list[int]
 def add_tags(
     connection: sa.Connection, image_id: str, values: Iterable[str], now: datetime.datetime
 ) -> None:
-    """Add tags that are not there yet."""
+    """Insert tags; the caller makes sure that the image does not have them."""
     new_row = _new_row(image_id, now)
     new = [{**new_row, "value": tag} for tag in values]
     if new:
@@ -161,7 +172,7 @@ def add_tags(
 def delete_tags(
     connection: sa.Connection, numbers: Collection[int], now: datetime.datetime
 ) -> None:
-    """Drop the tags in these rows."""
+    """Mark the tags in the rows with these ids deleted."""
     if numbers:
         connection.execute(_DELETE_TAGS, {"those": list(numbers), "now": now})
 
@@ -173,13 +184,13 @@ def add_locations(
     now: datetime.datetime,
     cipher: UrlCipher | None = None,
 ) -> None:
-    """Record locations and fill their ``id``; those that are pending_delete are deleted.
+    """Insert locations and set their ``id``.  Those with status pending_delete are marked deleted.
 
-    :param cipher: seals addresses that are kept sealed.
+    :param cipher: encrypts URLs; None to store them as they are.
     """
     for location in locations:
         value = location.url if cipher is None else cipher.encrypt(location.url)
-        is_pending = location.status == "pending_delete"
+        is_pending = location.status == LocationStatus.PENDING_DELETE
         result = connection.execute(
             image_locations.insert(),
             {
@@ -188,18 +199,23 @@ def add_locations(
                 "deleted": is_pending,
                 "deleted_at": now if is_pending else None,
                 "meta_data": dump_metadata(location.metadata),
-                "status": location.status,
+                "status": str(location.status),
             },
         )
-        location.id = result.inserted_primary_key[0]  # type: ignore[index]
+        key = result.inserted_primary_key
+        assert key is not None  # noqa: S101 - of an INSERT of one row
+        location.id = key[0]
 
 
 def update_locations(
     connection: sa.Connection, image_id: str, locations: Iterable[Location], now: datetime.datetime
 ) -> None:
-    """Rewrite metadata and status of locations; with a status of deletion they are deleted."""
+    """Write metadata and status of locations.
+
+    Those with status deleted or pending_delete are marked deleted.
+    """
     for location in locations:
-        gone = location.status in ("deleted", "pending_delete")
+        is_deleted = location.status in (LocationStatus.DELETED, LocationStatus.PENDING_DELETE)
         connection.execute(
             _UPDATE_LOCATION,
             {
@@ -207,9 +223,9 @@ def update_locations(
                 "this_id": location.id,
                 "updated_at": now,
                 "meta_data": dump_metadata(location.metadata),
-                "status": location.status,
-                "deleted": gone,
-                "deleted_at": now if gone else None,
+                "status": str(location.status),
+                "deleted": is_deleted,
+                "deleted_at": now if is_deleted else None,
             },
         )
 
@@ -217,11 +233,12 @@ def update_locations(
 def delete_locations(
     connection: sa.Connection, image_id: str, locations: Iterable[Location], now: datetime.datetime
 ) -> None:
-    """Forget locations; those whose data is to be removed later say so in their status."""
+    """Mark locations deleted, with status pending_delete if they have it, else deleted."""
     by_status: dict[str, list[int | None]] = {}
     for location in locations:
-        status = "pending_delete" if location.status == "pending_delete" else "deleted"
-        by_status.setdefault(status, []).append(location.id)
+        is_pending = location.status == LocationStatus.PENDING_DELETE
+        kept_as = LocationStatus.PENDING_DELETE if is_pending else LocationStatus.DELETED
+        by_status.setdefault(kept_as.value, []).append(location.id)
     for status, numbers in by_status.items():
         connection.execute(
             _DELETE_LOCATIONS,
@@ -230,13 +247,15 @@ def delete_locations(
 
 
 def delete_all(connection: sa.Connection, image_id: str, now: datetime.datetime) -> None:
-    """Mark everything that belongs to an image deleted; the data at its locations is pending."""
-    bound = {"this_image": image_id, "now": now}
+    """Mark all children of an image deleted, the locations with status pending_delete."""
+    bound: dict[str, object] = {"this_image": image_id, "now": now}
     for statement in _DELETE_ALL:
         connection.execute(statement, bound)
-    connection.execute(_DELETE_ALL_LOCATIONS, {**bound, "new_status": "pending_delete"})
+    connection.execute(
+        _DELETE_ALL_LOCATIONS, {**bound, "new_status": LocationStatus.PENDING_DELETE.value}
+    )
 
 
 def has_locations(connection: sa.Connection, image_id: str) -> bool:
-    """Is there a location left?"""
+    """True when the image has a location that is not deleted."""
     return connection.execute(_ANY_LOCATION, {"this_image": image_id}).first() is not None

@@ -1,19 +1,20 @@
-"""The DAL for images: the port ``ImageRepository`` in SQL.
+"""Images: the port ``ImageRepository`` in SQL.
 
-A write is one transaction that touches the image's own row first, so that two
-writers of one image follow each other.  Who may do what is decided above.
+A write is one transaction that updates the row of the image before its children, so that two
+writers of one image run one after the other.  Layers above authorise.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from glance_py.db import claims, galera, image_children, list_query, rows, usage
+from glance_py.db.cipher import UrlCipher
 from glance_py.db.database import Database
 from glance_py.db.hints import not_deleted
 from glance_py.db.tables import images
@@ -21,7 +22,7 @@ from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.change import ImageChange
 from glance_py.domain.claim import ClaimGrant
-from glance_py.domain.image import Image
+from glance_py.domain.image import Image, ImageStatus, Location
 from glance_py.domain.integers import MAX_INT32, MAX_INT64
 from glance_py.domain.query import ImageQuery, Page
 from glance_py.domain.quota import QuotaReservation
@@ -41,7 +42,7 @@ _UPDATE = images.update().where(_THIS, not_deleted(images))
 _UPDATE_IN_STATUS = _UPDATE.where(_EXPECTED)
 _UPDATE_IN_STATUS_AS_HOLDER = _UPDATE_IN_STATUS.where(claims.IS_HOLDER)
 _UPDATE_AS_HOLDER = _UPDATE.where(claims.IS_HOLDER)
-#: By whether a status is expected, and whether a holder is named.
+#: By (a status is expected, a claim holder is named).
 _UPDATES = {
     (False, False): _UPDATE,
     (True, False): _UPDATE_IN_STATUS,
@@ -49,8 +50,8 @@ _UPDATES = {
     (True, True): _UPDATE_IN_STATUS_AS_HOLDER,
 }
 _STATUS = sa.select(images.c.status).where(_THIS, not_deleted(images))
-#: States that the service itself ends, together with what belongs to the image.
-_TRANSIENT_STATUSES = frozenset({"saving", "importing"})
+#: States that the service ends by itself, in one transaction with changes of children.
+_TRANSIENT_STATUSES = frozenset({ImageStatus.SAVING, ImageStatus.IMPORTING})
 _COLUMN_NAMES = tuple(column.name for column in rows.COLUMNS)
 
 
@@ -61,7 +62,7 @@ class SqlImages:
         self._database = database
 
     def get(self, ctx: Caller, image_id: str) -> Image:
-        """The image, whoever may see it.
+        """The image, whether the caller may see it or not.
 
         :raises errors.ImageNotFound: no such image, or it is deleted.
         """
@@ -73,7 +74,8 @@ class SqlImages:
                 rows.load_children(connection, ctx, (image,), self._database.cipher)
                 if image.status not in _TRANSIENT_STATUSES:
                     return image
-                # Was it, while the rest was read, still what its row had said?
+                # Its end may lie between the two statements (``tests/unit/db/test_images.py``):
+                # then row and children do not belong together.
                 before, row = row, self._row(connection, image_id)
                 if row == before:
                     return image
@@ -81,17 +83,17 @@ class SqlImages:
         return self._database.read(work)
 
     @staticmethod
-    def _row(connection: sa.Connection, image_id: str) -> sa.Row:
+    def _row(connection: sa.Connection, image_id: str) -> sa.Row[Any]:
         row = connection.execute(rows.SELECT_BY_ID, {"image_id": image_id}).first()
         if row is None:
             raise errors.ImageNotFound(image_id)
         return row
 
     def list(self, ctx: Caller, query: ImageQuery) -> Page:
-        """One page of the images that the caller may see and wants.
+        """One page of the images that match ``query`` and that the caller may see.
 
-        :raises errors.MarkerNotFound: there is no image of the marker's id.
-        :raises errors.MarkerForbidden: the caller may not see it.
+        :raises errors.MarkerNotFound: there is no image with the marker's id.
+        :raises errors.MarkerForbidden: the caller may not see the marker.
         """
 
         def work(connection: sa.Connection) -> Page:
@@ -109,12 +111,12 @@ class SqlImages:
     def create(
         self, ctx: Caller, image: Image, reservation: QuotaReservation | None = None
     ) -> Image:
-        """Record a new image with all that belongs to it.
+        """Insert a new image with its children.
 
-        :param reservation: the room that the project must have for it.
-        :returns: the image with the times that were recorded.
-        :raises errors.Duplicate: the id is in use, or was once.
-        :raises errors.QuotaExceeded: there is no such room.
+        :param reservation: the quota to enforce in the same transaction.
+        :returns: the image with its times.
+        :raises errors.Duplicate: the id is in use, or was before.
+        :raises errors.QuotaExceeded: the quota has not enough left.
         :raises errors.Invalid: a value does not fit into its column.
         """
         now = self._database.now()
@@ -144,20 +146,20 @@ class SqlImages:
         return created
 
     def update(self, ctx: Caller, image: Image, change: ImageChange) -> Image:
-        """Apply a change, whole or not at all.
+        """Apply a change in one transaction.
 
-        Only what the change names is written.  What others changed since
-        ``image`` was read stays, but is not in the answer.
+        Only what the change names is written.  Other changes since ``image`` was read stay in
+        the database, but are not in the returned image.
 
         :returns: ``image`` with the change applied.
-        :raises errors.ImageNotFound: the image is gone.
-        :raises errors.StatusConflict: the image is in none of ``change.expected``.
+        :raises errors.ImageNotFound: the image is deleted.
+        :raises errors.StatusConflict: the status of the image is none of ``change.expected``.
         :raises errors.ImageBusy, errors.ImportActive: ``change.acquire`` asks for a claim that
-            somebody else holds.
-        :raises errors.ClaimLost: ``change.holder`` does not have the claim any more.
-        :raises errors.TagNotFound: a tag of ``change.remove_tags`` is not there.
-        :raises errors.LastLocation: without a change of status, the image would have no data.
-        :raises errors.QuotaExceeded: there is less room than ``change.reservation`` asks for.
+            another attempt holds.
+        :raises errors.ClaimLost: ``change.holder`` no longer has the claim.
+        :raises errors.TagNotFound: the image has no such tag as in ``change.remove_tags``.
+        :raises errors.LastLocation: without a change of status, the image would have no location.
+        :raises errors.QuotaExceeded: the quota has less left than ``change.reservation`` needs.
         :raises errors.Invalid: a value does not fit into its column.
         """
         _check_ranges(change.fields)
@@ -188,7 +190,10 @@ class SqlImages:
         return self._write(work, change.reservation)
 
     def _write(self, work: Callable[[sa.Connection], T], reservation: QuotaReservation | None) -> T:
-        """Do ``work``, but not when it makes the project have more than ``reservation`` allows."""
+        """Run ``work`` as a transaction and roll back if it exceeds ``reservation``.
+
+        Transactions that reserve for one project run one after the other.
+        """
         if reservation is None:
             return self._database.write(work)
 
@@ -201,21 +206,20 @@ class SqlImages:
 
         return self._database.write(reserved, lock=f"quota of {reservation.owner}")
 
-    def delete(self, ctx: Caller, image: Image, status: str = "deleted") -> None:
-        """Mark the image and what belongs to it deleted; its id is never free again.
+    def delete(self, ctx: Caller, image: Image, status: str = ImageStatus.DELETED) -> None:
+        """Mark the image and its children deleted; its id cannot be used again before a purge.
 
-        The data at its locations is pending until ``PendingRepository.mark_deleted`` hears
-        that it is gone.
+        Its locations are pending_delete until ``PendingRepository.mark_deleted`` is called.
 
         :param status: deleted, or pending_delete when the scrubber removes the data.
-        :raises errors.ImageNotFound: the image is gone.
+        :raises errors.ImageNotFound: the image is deleted.
         :raises errors.StatusConflict: the image is no longer in ``image.status``.
         """
         now = self._database.now()
-        gone = {"status": status, "deleted": True, "deleted_at": now, "updated_at": now}
+        deletion = {"status": str(status), "deleted": True, "deleted_at": now, "updated_at": now}
 
         def work(connection: sa.Connection) -> None:
-            self._set(connection, image.id, gone, (image.status,))
+            self._set(connection, image.id, deletion, (image.status,))
             image_children.delete_all(connection, image.id, now)
 
         self._database.write(work)
@@ -224,7 +228,7 @@ class SqlImages:
     def _apply_claim_change(
         connection: sa.Connection, image_id: str, change: ImageChange, now: datetime.datetime
     ) -> ClaimGrant | None:
-        """Take or give back the claim, whose row is always locked before the image's row."""
+        """Take or release the claim.  Its row is always locked before the row of the image."""
         if change.remove_locations:
             claims.keep_row(connection, image_id, now)
         if change.acquire is not None:
@@ -245,7 +249,12 @@ class SqlImages:
         expected: Iterable[str] | None,
         holder: str | None = None,
     ) -> None:
-        """Write columns of the row, which also keeps other writers of the image away."""
+        """Write columns of the row, and thereby lock it until the end of the transaction.
+
+        :param expected: the statuses that the image may have; None for any.
+        :param holder: who must have the claim; None when that does not matter.
+        :raises errors.ImageNotFound, errors.ClaimLost, errors.StatusConflict: see :meth:`update`.
+        """
         bound = {"this_id": image_id, **fields}
         if expected is not None:
             bound["expected"] = tuple(expected)
@@ -260,7 +269,8 @@ class SqlImages:
             raise errors.StatusConflict(image_id)
 
 
-def _marker(connection: sa.Connection, ctx: Caller, query: ImageQuery) -> Sequence:
+def _marker(connection: sa.Connection, ctx: Caller, query: ImageQuery) -> Sequence[Any]:
+    """The marker's values of the sort keys; errors as :meth:`SqlImages.list`."""
     statement = list_query.marker_query(query.sort, bool(ctx.is_admin))
     row = connection.execute(statement, {"marker": query.marker, "me": ctx.project_id}).first()
     if row is None:
@@ -270,13 +280,14 @@ def _marker(connection: sa.Connection, ctx: Caller, query: ImageQuery) -> Sequen
 
 
 def _reserved_size(reservation: QuotaReservation | None) -> dict[str, int]:
-    """The column that stores the reserved bytes; ``rows`` hides it from readers."""
+    """``size`` holds the reserved bytes during an upload; ``rows.to_image`` hides them."""
     if reservation is None or reservation.reserve is None:
         return {}
     return {"size": reservation.reserve}
 
 
-def _check_ranges(fields: dict[str, Any]) -> None:
+def _check_ranges(fields: Mapping[str, Any]) -> None:
+    """:raises errors.Invalid: a number does not fit into its column."""
     for name, bound in _MAX_VALUES.items():
         value = fields.get(name)
         if value is not None and not -bound - 1 <= value <= bound:
@@ -284,7 +295,7 @@ def _check_ranges(fields: dict[str, Any]) -> None:
 
 
 def _changes_children(change: ImageChange) -> bool:
-    """Are rows written that belong to the image?"""
+    """True when rows of children are written."""
     return bool(
         change.set_properties
         or change.remove_properties
@@ -297,7 +308,10 @@ def _changes_children(change: ImageChange) -> bool:
     )
 
 
-def _change_properties(connection, image: Image, change: ImageChange, now) -> dict[str, str]:
+def _change_properties(
+    connection: sa.Connection, image: Image, change: ImageChange, now: datetime.datetime
+) -> dict[str, str]:
+    """Write the change of properties; returns those that the image has then."""
     if not change.set_properties and not change.remove_properties:
         return image.properties
     image_children.delete_properties(
@@ -307,7 +321,10 @@ def _change_properties(connection, image: Image, change: ImageChange, now) -> di
     return change.properties_after(image.properties)
 
 
-def _change_tags(connection, image: Image, change: ImageChange, now) -> list[str]:
+def _change_tags(
+    connection: sa.Connection, image: Image, change: ImageChange, now: datetime.datetime
+) -> list[str]:
+    """Write the change of tags; returns those that the image has then."""
     if change.tags is None and not change.add_tags and not change.remove_tags:
         return image.tags
     present = image_children.select_tags(connection, image.id)
@@ -315,8 +332,8 @@ def _change_tags(connection, image: Image, change: ImageChange, now) -> list[str
         if tag not in present:
             raise errors.TagNotFound(tag, image.id)
     wanted = change.tags_after(present)
-    # Of a tag that is there twice, as in databases that were written by several nodes of a
-    # Galera cluster, one row is left.
+    # A tag may have several rows, as in databases that several nodes of a Galera cluster wrote
+    # before ``galera.certify``; one is kept.
     image_children.delete_tags(
         connection,
         [
@@ -330,7 +347,14 @@ def _change_tags(connection, image: Image, change: ImageChange, now) -> list[str
     return [*(tag for tag in present if tag in wanted), *sorted(wanted - present.keys())]
 
 
-def _change_locations(connection, image: Image, change: ImageChange, now, cipher) -> list:
+def _change_locations(
+    connection: sa.Connection,
+    image: Image,
+    change: ImageChange,
+    now: datetime.datetime,
+    cipher: UrlCipher | None,
+) -> list[Location]:
+    """Write the change of locations; returns those that the image has then."""
     if not (change.add_locations or change.remove_locations or change.update_locations):
         return image.locations
     image_children.delete_locations(connection, image.id, change.remove_locations, now)
@@ -340,7 +364,7 @@ def _change_locations(connection, image: Image, change: ImageChange, now, cipher
         and "status" not in change.fields
         and not image_children.has_locations(connection, image.id)
     ):
-        # Two who each remove one of two copies at the same time must not remove both.
+        # Two requests that each remove one of two locations must not both succeed.
         raise errors.LastLocation(image.id)
     image_children.update_locations(connection, image.id, change.update_locations, now)
     added = [dataclasses.replace(location) for location in change.add_locations]

@@ -1,8 +1,8 @@
-"""Indexes that large catalogues want and the schema does not have.
+"""Optional indexes for large catalogues: ``glance-manage db indexes``.
 
-The schema is shared with the original service, which has no index on names, nor on values
-of properties and tags.  An operator may add these; neither service needs them nor minds
-them.  They are declared here once; no statement names one.
+The schema is shared with the original service, which has no index on names, nor on values of
+properties and tags.  An operator may add these; both services work with and without them, and no
+statement names one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import enum
 import re
-import threading
 from collections.abc import Callable, Mapping
 
 import sqlalchemy as sa
@@ -22,8 +21,9 @@ from glance_py.db.connection_setup import is_behind_pooler
 from glance_py.db.database import Database
 from glance_py.db.timeouts import RETRY_TIMEOUT
 from glance_py.domain import errors
+from glance_store_py.process import start_thread
 
-#: Seconds between two looks at how far a build is.
+#: Seconds between two reports of the progress of a build.
 PROGRESS_INTERVAL = 1.0
 
 
@@ -31,8 +31,8 @@ PROGRESS_INTERVAL = 1.0
 class Index:
     """One index.
 
-    :param used_by: the pages and numbers that become quick with it.
-    :param columns: for each product that has it, what follows the table's name, written as
+    :param used_by: the lists and counts that become fast with it, for the operator.
+    :param columns: for each product that has it, the definition after the name of the table, as
         the product itself shows it.
     """
 
@@ -51,7 +51,7 @@ def _all_dialects(columns: str) -> dict[str, str]:
 
 
 INDEXES = (
-    # A value may be longer than a B-tree of PostgreSQL holds; a hash index takes any.
+    # A value may be longer than a B-tree of PostgreSQL allows; a hash index has no limit.
     Index(
         "image_properties_value",
         "image_properties",
@@ -92,7 +92,7 @@ INDEXES = (
         _all_dialects("name, created_at, id")
         | {"postgresql": "USING btree (name NULLS FIRST, created_at, id)"},
     ),
-    # All that quotas ask of an image, in an order in which its locations lie near each other.
+    # All columns that quotas read of an image, ordered so that its locations are near each other.
     Index(
         "images_owner_usage",
         "images",
@@ -103,22 +103,22 @@ INDEXES = (
 
 
 class IndexState(enum.Enum):
-    """How an index is found, in the words of ``glance-manage db indexes``."""
+    """The state of an index, as ``glance-manage db indexes`` shows it."""
 
     PRESENT = "present"
     MISSING = "missing"
-    #: A build was interrupted; PostgreSQL maintains it and never reads it.
+    #: A build was interrupted: PostgreSQL writes the index and never reads it.
     INVALID = "unfinished"
-    #: Something else has its name.
+    #: Another index has its name.
     FOREIGN = "other"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class IndexStatus:
-    """An index and what the database has under its name.
+    """An index and the index that the database has under its name.
 
-    :param definition: what follows the table's name, None when there is nothing.
-    :param size: bytes, None where the database does not tell.
+    :param definition: of the index in the database, None without one.
+    :param size: bytes, None where the database does not report it.
     """
 
     index: Index
@@ -133,7 +133,7 @@ def for_dialect(dialect: str) -> tuple[Index, ...]:
 
 
 def inspect_indexes(database: Database) -> list[IndexStatus]:
-    """What there is of each index; reads the catalogue of the server only.
+    """The status of each index.  Reads only the catalogue of the server.
 
     :raises errors.Conflict: there are no tables yet.
     """
@@ -141,17 +141,18 @@ def inspect_indexes(database: Database) -> list[IndexStatus]:
 
 
 def add(database: Database, index: Index, report_progress: Callable[[str], None]) -> None:
-    """Build an index while others write (on SQLite they wait).
+    """Build an index without blocking writers (on SQLite they wait).
 
-    What an interrupted build left is removed before; an interrupted call cancels the build.
+    An unfinished index is dropped first.  An exception, such as KeyboardInterrupt, cancels the
+    build.
 
-    :param report_progress: called about once a second with how far it is, a few words.
-    :raises errors.Conflict: another process is at it, the server refuses, or there is only a
-        pooler to speak with.
+    :param report_progress: called about once a second with the progress in a few words.
+    :raises errors.Conflict: another process changes indexes, the server refuses, or the
+        connection is one of a pooler.
     """
 
     def work(connection: sa.Connection) -> None:
-        # Nobody else builds now: what is invalid is a leftover.
+        # The lock excludes other builds, so an invalid index is an unfinished one.
         [found] = [
             each for each in _inspect_indexes(connection, database.dialect) if each.index == index
         ]
@@ -164,7 +165,7 @@ def add(database: Database, index: Index, report_progress: Callable[[str], None]
 
 
 def drop(database: Database, index: Index, report_progress: Callable[[str], None]) -> None:
-    """Remove an index while others work, finished or not; what only has its name stays.
+    """Drop an index without blocking others, finished or not; a foreign one stays.
 
     Arguments and errors as in :func:`add`.
     """
@@ -196,9 +197,13 @@ def _drop(dialect: str, index: Index) -> str:
     return f"DROP INDEX {'CONCURRENTLY ' if dialect == 'postgresql' else ''}{index.name}"
 
 
-# --- What is there ---------------------------------------------------------------------------
+# --- Inspection ------------------------------------------------------------------------------
 
-#: (whole definition, is it finished, bytes) of the index that the name means to the service.
+#: Definition, is it finished, bytes; see :class:`IndexStatus`.
+_Found = tuple[str | None, bool, int | None]
+_NONE: _Found = (None, True, None)
+
+#: (definition, is it finished, bytes) of the index that the search path finds.
 _POSTGRESQL = sa.text("""
     SELECT pg_get_indexdef(indexrelid), indisvalid, pg_relation_size(indexrelid)
     FROM pg_index WHERE indexrelid = to_regclass(:name)
@@ -231,8 +236,8 @@ def _index_status(
     index: Index,
     dialect: str,
     definition: str | None,
-    is_valid: bool = True,
-    size: int | None = None,
+    is_valid: bool,
+    size: int | None,
 ) -> IndexStatus:
     if definition is None:
         return IndexStatus(index, IndexState.MISSING)
@@ -243,20 +248,20 @@ def _index_status(
     )
 
 
-def _inspect_postgresql(connection: sa.Connection, index: Index) -> tuple:
+def _inspect_postgresql(connection: sa.Connection, index: Index) -> _Found:
     row = connection.execute(_POSTGRESQL, {"name": index.name}).first()
     if row is None:
-        return (None,)
+        return _NONE
     text, is_valid, size = row
-    # CREATE INDEX name ON schema.table USING ...; a unique one keeps its word.
+    # CREATE INDEX name ON schema.table USING ...; UNIQUE stays and makes a difference.
     plain = re.sub(r"^CREATE INDEX \S+ ON (?:ONLY )?(?:\S+\.)?", "", text)
     return plain, is_valid, size
 
 
-def _inspect_mysql(connection: sa.Connection, index: Index) -> tuple:
+def _inspect_mysql(connection: sa.Connection, index: Index) -> _Found:
     parts = connection.execute(_MYSQL, {"name": index.name, "table": index.table}).all()
     if not parts:
-        return (None,)
+        return _NONE
     columns = ", ".join(
         f"{part.name}({part.prefix})" if part.prefix else part.name for part in parts
     )
@@ -265,24 +270,24 @@ def _inspect_mysql(connection: sa.Connection, index: Index) -> tuple:
 
 
 def _size_mysql(connection: sa.Connection, index: Index) -> int | None:
-    # Users of one database may not read there, as a rule.
+    # The user of a service usually may not read the database "mysql".
     with contextlib.suppress(Exception):
         size = connection.scalar(_MYSQL_SIZE, {"name": index.name, "table": index.table})
         return None if size is None else int(size)
     return None
 
 
-def _inspect_sqlite(connection: sa.Connection, index: Index) -> tuple:
+def _inspect_sqlite(connection: sa.Connection, index: Index) -> _Found:
     row = connection.execute(_SQLITE, {"name": index.name}).first()
     if row is None:
-        return (None,)
+        return _NONE
     if not row.sql or row.sql.upper().startswith("CREATE UNIQUE"):
-        return (f"{row.tbl_name} (of another kind)",)
+        return f"{row.tbl_name} (of another kind)", True, None
     columns = " ".join(row.sql.partition("(")[2].split())
-    return (f"{row.tbl_name} ({columns}",)
+    return f"{row.tbl_name} ({columns}", True, None
 
 
-_INSPECT: dict[str, Callable[[sa.Connection, Index], tuple]] = {
+_INSPECT: dict[str, Callable[[sa.Connection, Index], _Found]] = {
     "postgresql": _inspect_postgresql,
     "mysql": _inspect_mysql,
     "sqlite": _inspect_sqlite,
@@ -291,13 +296,13 @@ _INSPECT: dict[str, Callable[[sa.Connection, Index], tuple]] = {
 
 # --- Building --------------------------------------------------------------------------------
 
-#: What the session that changes an index needs: PostgreSQL's waits harm nobody, while behind
-#: MySQL's wait for a table everybody else would queue.
+#: Settings of the session that changes an index.  A wait of PostgreSQL blocks no other session;
+#: behind a wait of MySQL for a table all others queue.
 _SESSION = {
     "postgresql": "SET lock_timeout = 0; SET statement_timeout = 0",
     "mysql": f"SET SESSION lock_wait_timeout = {int(RETRY_TIMEOUT)}",
 }
-#: Lock, settings and process would be those of whoever gets the server's connection next.
+#: Lock, settings and process would belong to the next client of the pooler.
 _POOLER_REFUSED = (
     "A connection pooler (such as PgBouncer) stands between here and PostgreSQL. Indexes "
     "are built and dropped over a direct connection only: run this command with a "
@@ -319,7 +324,7 @@ def _run(
     work: Callable[[sa.Connection], None],
     report_progress: Callable[[str], None],
 ) -> None:
-    """Do ``work`` on a connection that waits for as long as it takes, and watch it."""
+    """Run ``work`` on a connection without time limit, and report its progress."""
     maintenance = database.with_long_timeouts()
     try:
         with maintenance.engine.connect() as connection:
@@ -343,7 +348,7 @@ def _run_with_progress(
     work: Callable[[sa.Connection], None],
     report_progress: Callable[[str], None],
 ) -> None:
-    # Drivers sit in their C code until the server answers: another thread hears the operator.
+    # Drivers wait in C code until the server answers; this thread stays free for signals.
     failures: list[BaseException] = []
 
     def attempt() -> None:
@@ -357,8 +362,7 @@ def _run_with_progress(
         if database.dialect in _SESSION_ID
         else None
     )
-    worker = threading.Thread(target=attempt, name="index", daemon=True)
-    worker.start()
+    worker = start_thread("index", attempt)
     try:
         worker.join(PROGRESS_INTERVAL)
         while worker.is_alive():
@@ -373,7 +377,7 @@ def _run_with_progress(
 
 
 def _progress(database: Database, number: int | None) -> str:
-    """How far the server is, as far as it tells: MySQL has no such column, SQLite no such view."""
+    """The progress that the server reports; empty on MySQL and SQLite, which report none."""
     if number is not None:
         with contextlib.suppress(Exception):
             return str(_query_scalar(database, _PROGRESS[database.dialect], number) or "")
@@ -394,7 +398,7 @@ def _query_scalar(database: Database, statement: str, number: int) -> object:
 
 
 def _translate_error(error: BaseException) -> BaseException:
-    """A server's refusal, which speaks of tables and indexes and holds no values."""
+    """The error for the operator, with the text of the server: it has no values."""
     inner = getattr(error, "inner_exception", None) or error
     original = getattr(inner, "orig", None)
     if db_errors.is_connection_lost(error) or original is None:

@@ -24,7 +24,6 @@ INDEXED_KEYS = frozenset({"created_at", "updated_at"})
 _SELECTIVE_FILTERS = frozenset({"id", "checksum", "os_hash_value"})
 
 
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class QueryShape:
     """The shape of one list.

@@ -1,11 +1,11 @@
-"""Who else has data at an address: an index over addresses that may be encrypted.
+"""Finds other images with the same location URL, also when URLs are encrypted.
 
-``image_locations.value`` has no index, and encrypted it differs each time.  A
-table of our own holds a keyed digest of the address for each location up to a
-certain row; those beyond are read.  Nothing else writes that table: looking
-brings it up to date, so it does not matter who wrote a location, with which
-release.  It is an aid only: an entry counts when the location itself says the
-same, and without the table all locations are read.
+``image_locations.value`` has no index, and an encrypted value differs each time.  The table
+``location_digests`` has a keyed digest of the URL for each location up to a certain row id; rows
+with larger ids are read.  A lookup adds digests for further rows and no other code writes the
+table, so that it does not matter which process or release inserted a location.  The digests are
+only a hint: the URL of the location itself is compared, and without the table all locations are
+read.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from glance_py.db.tables import image_locations, location_digests
 
 LOG = logging.getLogger(__name__)
 
-#: Not a location: the digest in this row tells with which key the others were made.
+#: The row with this id is no location: its digest identifies the key of all others.
 KEY_ROW = 0
-#: How many rows are read each time before they get digests.
+#: When more rows than this have no digest, a lookup adds digests.
 MAX_UNINDEXED_ROWS = 500
-#: Rows of one transaction, and seconds of one call, that bring the table up to date.
+#: Rows of one transaction that adds digests, and seconds that one lookup spends on it.
 BATCH = 1000
 UPDATE_SECONDS = 1.0
-#: After so many rows digests of locations that were purged are removed.
+#: After so many rows, digests of purged locations are deleted.
 CLEANUP_INTERVAL_ROWS = 10_000
-#: Ids are handed out in order, and committed in any.  After so many seconds there is no
-#: transaction left that could commit a lower one than what is there.
+#: Ids are assigned in order and committed in any order.  After so many seconds no transaction
+#: can still commit a smaller id than those that are visible.
 SETTLED_SECONDS = 3600
 
 _IN_USE = not_deleted(image_locations) | sa.and_(
@@ -64,7 +64,7 @@ _NEXT = (
     .order_by(image_locations.c.id)
     .limit(sa.bindparam("limit"))
 )
-#: The first one that is too new; those behind it wait, whatever their time says.
+#: The first row that is too new.  Rows behind it get no digest yet, whatever their age.
 _UNSETTLED = sa.select(sa.func.min(image_locations.c.id)).where(
     image_locations.c.id > sa.bindparam("reach"),
     image_locations.c.id <= sa.bindparam("last"),
@@ -84,7 +84,7 @@ _DELETE = location_digests.delete().where(
 
 
 class LocationIndex:
-    """Finds locations by their address.  Safe in threads."""
+    """Finds locations by their URL.  Safe in threads."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -92,9 +92,9 @@ class LocationIndex:
         self._updating = threading.Lock()
 
     def has_other_image(self, image_id: str, url: str) -> bool:
-        """Has another image than ``image_id`` data at ``url`` that was not removed yet?
+        """True when another image than ``image_id`` has data at ``url`` that is not deleted yet.
 
-        :raises errors.GlanceError: an address cannot be decrypted.
+        :raises errors.GlanceError: a URL cannot be decrypted.
         """
         last_indexed, last = self._database.read(self._read_state)
         found = self._is_indexed(image_id, url) if last_indexed else False
@@ -104,18 +104,18 @@ class LocationIndex:
         return found
 
     def _read_state(self, connection: sa.Connection) -> tuple[int, int]:
-        """The last row with a digest, and the last one of all; 0 for none.
+        """The largest id with a digest, and the largest of all; 0 for none.
 
-        Twice 0 where there shall be no digests.
+        (0, 0) where digests are not used.
         """
         if connection.dialect.name == "sqlite":
-            return 0, 0  # it uses ids again, and nobody has so many images there
+            return 0, 0  # It reuses ids; and large catalogues are not on SQLite.
         try:
             key, last_indexed, last = connection.execute(_STATE).one()
         except (db_exc.DBError, sa_exc.ProgrammingError):
             if sa.inspect(connection).has_table(location_digests.name):
                 raise
-            # The service is newer than the schema: "glance-manage db expand" is still to come.
+            # The release is newer than the schema: "glance-manage db expand" was not run yet.
             return 0, 0
         return last_indexed if key == self._fingerprint() else 0, last or 0
 
@@ -150,7 +150,7 @@ class LocationIndex:
     # --- Bringing it up to date ------------------------------------------------------------------
 
     def _update(self) -> None:
-        """Give digests to some more rows, unless another thread does."""
+        """Add digests for further rows, unless another thread does."""
         if not self._updating.acquire(blocking=False):
             return
         try:
@@ -159,16 +159,16 @@ class LocationIndex:
                 if self._database.write(self._index_next_rows, lock="location digests") < BATCH:
                     break
         except Exception as error:
-            # What was asked has been answered.
-            LOG.warning("The index over locations could not be brought up to date: %s", error)
+            # The lookup itself has succeeded.
+            LOG.warning("No digests could be added to location_digests: %s", error)
         finally:
             self._updating.release()
 
     def _index_next_rows(self, connection: sa.Connection) -> int:
-        """Give digests to the next rows; how many there were."""
+        """Add digests for the next rows in the caller's transaction; returns how many."""
         last_indexed, _ = self._read_state(connection)
         if not last_indexed:
-            # There are none, or they are of another key.
+            # There are no digests, or they were made with another key.
             connection.execute(location_digests.delete())
             connection.execute(
                 location_digests.insert(), {"location_id": KEY_ROW, "digest": self._fingerprint()}

@@ -1,4 +1,4 @@
-"""The DAL for the members of images: the port ``MemberRepository`` in SQL."""
+"""Members of images: the port ``MemberRepository`` in SQL."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from glance_py.db.hints import not_deleted
 from glance_py.db.tables import image_members, images
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
-from glance_py.domain.member import Member
+from glance_py.domain.member import Member, MemberStatus
 
 _COLUMNS = tuple(
     image_members.c[name] for name in ("image_id", "member", "status", "created_at", "updated_at")
@@ -23,7 +23,7 @@ _MEMBER = image_members.c.member == sa.bindparam("this_member")
 _ALL = sa.select(*_COLUMNS).where(_IMAGE, not_deleted(image_members)).order_by(image_members.c.id)
 _ONE = _ALL.where(_MEMBER)
 _UPDATE = image_members.update().where(_IMAGE, _MEMBER, not_deleted(image_members))
-#: Locks the image's row, since no constraint keeps two live rows of one member apart.
+#: Locks the row of the image, since no constraint excludes two rows of one member.
 _LOCK_IMAGE = (
     sa.select(images.c.id)
     .where(images.c.id == sa.bindparam("this_image"), not_deleted(images))
@@ -45,7 +45,10 @@ class SqlMembers:
         self._database = database
 
     def find(self, ctx: Caller, image_id: str, member_id: str | None = None) -> Sequence[Member]:
-        """The members of an image in the order they were added, or the one named."""
+        """The members of an image in the order in which they were added.
+
+        :param member_id: only this project.
+        """
         bound = {"this_image": image_id}
         if member_id is not None:
             bound["this_member"] = member_id
@@ -55,15 +58,15 @@ class SqlMembers:
         )
 
     def create(self, ctx: Caller, image_id: str, member_id: str) -> Member:
-        """Share the image with a project; it still has to accept.
+        """Add a project as a member with status pending.
 
         :raises errors.Duplicate: it is a member already.
-        :raises errors.ImageNotFound: the image is gone.
+        :raises errors.ImageNotFound: the image is deleted.
         """
         now = self._database.now()
         bound = {"this_image": image_id, "this_member": member_id}
         row = {
-            "status": "pending",
+            "status": MemberStatus.PENDING.value,
             "can_share": False,
             "created_at": now,
             "updated_at": now,
@@ -81,7 +84,8 @@ class SqlMembers:
                     image_members.insert(), {"image_id": image_id, "member": member_id, **row}
                 )
             elif present.deleted:
-                # A second deleted row could have the same time, which is unique.
+                # Reuse the row: a second deleted row could violate the unique constraint on
+                # (image_id, member, deleted_at).
                 connection.execute(_RESTORE, {"this_id": present.id, **row})
             else:
                 raise errors.Duplicate(
@@ -89,21 +93,21 @@ class SqlMembers:
                 )
 
         self._database.write(work)
-        return Member(image_id, member_id, "pending", now, now)
+        return Member(image_id, member_id, MemberStatus.PENDING, now, now)
 
     def update(self, ctx: Caller, member: Member, status: str) -> Member:
-        """Set the state of a membership.
+        """Set the status of a membership.
 
-        :raises errors.MemberNotFound: the project is no member any more.
+        :raises errors.MemberNotFound: the project is no longer a member.
         """
         now = self._database.now()
         self._write(member, {"status": status, "updated_at": now})
         return dataclasses.replace(member, status=status, updated_at=now)
 
     def delete(self, ctx: Caller, member: Member) -> None:
-        """End a membership.
+        """Remove a member.
 
-        :raises errors.MemberNotFound: the project is no member any more.
+        :raises errors.MemberNotFound: the project is no longer a member.
         """
         now = self._database.now()
         self._write(member, {"deleted": True, "deleted_at": now, "updated_at": now})

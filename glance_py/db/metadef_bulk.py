@@ -1,14 +1,12 @@
-"""The catalogue of metadata definitions as a whole: filled from files, read out, emptied.
+"""Imports, exports and deletes all metadata definitions, for ``glance-manage``.
 
-For the operator's tool.  What is put in this way has, as files tell nothing of
-it, no time of its last change until it is changed.
+Imported rows have no ``updated_at`` until they are changed, since files have none.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -18,17 +16,17 @@ from glance_py.db.tables import metadef_namespaces, metadef_resource_types
 from glance_py.domain import errors
 from glance_py.domain.metadef import Namespace
 
-#: What to do with a namespace that is there already: leave it, add to it what is new, also
-#: replace what is there, or put the new one in its place.
+#: What to do with a namespace that exists: keep it, add new definitions, also replace existing
+#: definitions, or delete it and insert the new one.
 SKIP, MERGE, PREFER_NEW, OVERWRITE = "skip", "add", "prefer new", "overwrite"
 
 
 def import_namespace(database: Database, namespace: Namespace, existing: str) -> str:
-    """Record a namespace with its contents, in one transaction.
+    """Insert a namespace with its contents, in one transaction.
 
-    :param existing: SKIP, ADD, PREFER_NEW or OVERWRITE.
-    :returns: what was done, in one word.
-    :raises errors.Duplicate: a name is there twice.
+    :param existing: SKIP, MERGE, PREFER_NEW or OVERWRITE.
+    :returns: "loaded", "skipped", "overwritten" or "merged".
+    :raises errors.Duplicate: the contents have a name twice.
     """
     now = database.now()
 
@@ -54,7 +52,7 @@ def import_namespace(database: Database, namespace: Namespace, existing: str) ->
 
 
 def export_namespaces(database: Database) -> Iterator[Namespace]:
-    """All namespaces with their contents, in order of their names."""
+    """All namespaces with their contents, ordered by name."""
     for row in database.read(lambda connection: connection.execute(metadefs.SELECT_ORDERED).all()):
         namespace = Namespace(*row)
         namespace.contents = database.read(
@@ -64,9 +62,9 @@ def export_namespaces(database: Database) -> Iterator[Namespace]:
 
 
 def delete_all(database: Database) -> dict[str, int]:
-    """Remove every definition, namespace and resource type.
+    """Delete all definitions, namespaces and resource types.
 
-    :returns: how many rows of which table were removed.
+    :returns: the number of deleted rows by table.
     """
     tables = (
         *(mapper.table for mapper in definitions.MAPPERS.values()),
@@ -74,7 +72,7 @@ def delete_all(database: Database) -> dict[str, int]:
         metadef_resource_types,
     )
 
-    def work(connection: sa.Connection) -> dict[str, Any]:
+    def work(connection: sa.Connection) -> dict[str, int]:
         return {table.name: connection.execute(table.delete()).rowcount for table in tables}
 
     return database.write(work)

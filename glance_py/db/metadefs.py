@@ -1,7 +1,7 @@
-"""The DAL for metadata namespaces: the port ``NamespaceOperations`` in SQL.
+"""Metadata namespaces: the port ``NamespaceOperations`` in SQL.
 
-Namespaces and what lies in them are removed for good, unlike images.  Lists
-judge visibility in the query; everything else is decided above.
+Unlike images, namespaces and definitions are deleted at once, not marked.  Lists select the
+namespaces that the caller may see; other operations do not authorise.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _ALL = sa.select(
     _T.owner,
     _T.display_name,
     _T.description,
-    # Rows that a tool wrote may lack the last two.
+    # The next two may be null in rows that were not written by this service.
     sa.func.coalesce(_T.visibility, "private"),
     sa.func.coalesce(_T.protected, sa.false(), type_=sa.Boolean),
     _T.created_at,
@@ -79,7 +79,7 @@ class SqlNamespaces:
         self._database = database
 
     def get(self, ctx: Caller, name: str) -> Namespace:
-        """The namespace with its contents, whoever may see it.
+        """The namespace with its contents, whether the caller may see it or not.
 
         :raises errors.NamespaceNotFound: there is none of this name.
         """
@@ -99,10 +99,12 @@ class SqlNamespaces:
         return self._database.read(lambda connection: by_name(connection, name))
 
     def list(self, ctx: Caller, query: NamespaceQuery) -> NamespacePage:
-        """One page of the namespaces that the caller may see and wants, with associations.
+        """One page of the namespaces that match ``query`` and that the caller may see.
 
-        :raises errors.NamespaceNotFound: there is no namespace of the marker's name.
-        :raises errors.MarkerForbidden: the caller may not see it.
+        They have their associations with resource types and no other contents.
+
+        :raises errors.NamespaceNotFound: there is no namespace with the marker's name.
+        :raises errors.MarkerForbidden: the caller may not see the marker.
         """
         listing = query.listing
         conditions, bound = _conditions(ctx, query)
@@ -128,18 +130,18 @@ class SqlNamespaces:
         return self._database.read(work, replica=True)
 
     def create(self, ctx: Caller, namespace: Namespace) -> Namespace:
-        """Record a namespace with its contents, whole or not at all.
+        """Insert a namespace with its contents in one transaction.
 
-        :returns: the namespace as recorded; its contents as they were given.
+        :returns: the namespace with its id and times; its contents as given.
         :raises errors.Duplicate: a name is in use.
         """
         now = self._database.now()
         return self._database.write(lambda connection: insert(connection, namespace, now, now))
 
     def update(self, ctx: Caller, namespace: Namespace, after: Namespace) -> Namespace:
-        """Replace what the namespace says of itself, its name included.
+        """Write all fields of the namespace, its name included, from ``after``.
 
-        :raises errors.NamespaceNotFound: it is gone.
+        :raises errors.NamespaceNotFound: it is deleted.
         :raises errors.Duplicate: another one has the new name.
         """
         now = self._database.now()
@@ -153,21 +155,24 @@ class SqlNamespaces:
         return self._database.write(work)
 
     def delete(self, ctx: Caller, namespace: Namespace) -> None:
-        """Remove a namespace and everything in it; resource types stay.
+        """Delete a namespace and its contents; resource types stay.
 
-        :raises errors.NamespaceNotFound: it is gone.
+        :raises errors.NamespaceNotFound: it is deleted.
         """
         self._database.write(lambda connection: remove(connection, namespace))
 
     def resource_types(self, ctx: Caller) -> Sequence[ResourceType]:
-        """All resource types in the order in which they came."""
+        """All resource types in the order in which they were inserted."""
         return self._database.read(
             lambda connection: [ResourceType(*row) for row in connection.execute(_TYPES)]
         )
 
 
 def by_name(connection: sa.Connection, name: str) -> Namespace:
-    """:raises errors.NamespaceNotFound: there is none of this name."""
+    """The namespace with this name, without contents.
+
+    :raises errors.NamespaceNotFound: there is none.
+    """
     row = connection.execute(_ONE, {"this_name": name}).first()
     if row is None:
         raise errors.NamespaceNotFound(name)
@@ -181,7 +186,7 @@ def insert(
     updated_at: datetime.datetime | None,
     types_protected: bool = False,
 ) -> Namespace:
-    """Record a namespace and its contents inside a transaction of the caller.
+    """Insert a namespace and its contents in the caller's transaction.
 
     :raises errors.Duplicate: a name is in use.
     """
@@ -200,9 +205,9 @@ def insert(
 def overwrite(
     connection: sa.Connection, namespace: Namespace, after: Namespace, now: datetime.datetime
 ) -> None:
-    """Write what ``after`` says into the row of ``namespace``.
+    """Write the fields of ``after`` to the row of ``namespace`` in the caller's transaction.
 
-    :raises errors.NamespaceNotFound: it is gone.
+    :raises errors.NamespaceNotFound: it is deleted.
     :raises errors.Duplicate: another one has the new name.
     """
     with translate_duplicates(f"There is a namespace {after.name} already."):
@@ -214,9 +219,9 @@ def overwrite(
 
 
 def remove(connection: sa.Connection, namespace: Namespace) -> None:
-    """Remove a namespace and everything in it inside a transaction of the caller.
+    """Delete a namespace and its contents in the caller's transaction.
 
-    :raises errors.NamespaceNotFound: it is gone.
+    :raises errors.NamespaceNotFound: it is deleted.
     """
     definitions.lock(connection, namespace)
     for mapper in definitions.MAPPERS.values():
@@ -235,7 +240,10 @@ def _row(namespace: Namespace) -> dict[str, object]:
     }
 
 
-def _conditions(ctx: Caller, query: NamespaceQuery) -> tuple[list, dict[str, object]]:
+def _conditions(
+    ctx: Caller, query: NamespaceQuery
+) -> tuple[list[sa.ColumnElement[bool]], dict[str, object]]:
+    """The conditions of a list, and their values."""
     conditions: list[sa.ColumnElement[bool]] = []
     bound: dict[str, object] = {}
     if not ctx.is_admin:

@@ -1,8 +1,8 @@
-"""The DAL for data that is to be removed: port ``PendingRepository`` in SQL.
+"""Data that is to be deleted from stores: the port ``PendingRepository`` in SQL.
 
-A location keeps its row until its data is gone for good: ``pending_delete``
-says that the bytes are still there, ``deleted`` that they are not.  So a
-process may die at any moment and nothing is lost sight of.
+The row of a location is the only record of its data.  Its status is ``pending_delete`` until the
+data is deleted from the store, then ``deleted``.  Therefore a process that crashes in between
+loses no data (``doc/source/contributor/decisions/0004-data-is-forgotten-last.md``).
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from glance_py.db.tables import (
     images,
 )
 from glance_py.domain import errors
-from glance_py.domain.image import Location
+from glance_py.domain.image import ImageStatus, Location, LocationStatus
 from glance_py.domain.ports import PendingData
 
 _PENDING = sa.and_(
-    image_locations.c.status == "pending_delete", image_locations.c.deleted == sa.true()
+    image_locations.c.status == LocationStatus.PENDING_DELETE.value,
+    image_locations.c.deleted == sa.true(),
 )
 _FOUND = (
     sa.select(
@@ -50,17 +51,19 @@ _FOUND = (
     .order_by(image_locations.c.id)
     .limit(sa.bindparam("limit"))
 )
-#: Data of images that are kept for the scrubber is not stray.
-_ORPHANED = _FOUND.where(images.c.status != "pending_delete")
+#: The scrubber deletes the data of images in pending_delete.
+_ORPHANED = _FOUND.where(images.c.status != ImageStatus.PENDING_DELETE.value)
 _IS_ONE_OF = image_locations.c.id.in_(sa.bindparam("those", expanding=True))
-_MARK_DELETED = image_locations.update().where(_IS_ONE_OF, _PENDING).values(status="deleted")
+_MARK_DELETED = (
+    image_locations.update().where(_IS_ONE_OF, _PENDING).values(status=LocationStatus.DELETED.value)
+)
 _UNMARK = (
     image_locations.update()
     .where(_IS_ONE_OF, _PENDING)
-    .values(status="active", deleted=sa.false(), deleted_at=None)
+    .values(status=LocationStatus.ACTIVE.value, deleted=sa.false(), deleted_at=None)
 )
-#: Bytes of a location without updated_at may be gone any moment.  A further status would not be
-#: understood by the original's scrubber.
+#: ``updated_at`` is null while the data of a location is being deleted from the store.  It is not
+#: a status of its own, since the scrubber of the original would not know that.
 _BEGIN_REMOVAL = image_locations.update().where(_IS_ONE_OF, _PENDING).values(updated_at=None)
 _REMOVAL_BEGUN = sa.select(image_locations.c.id).where(
     _IS_ONE_OF, _PENDING, image_locations.c.updated_at.is_(None)
@@ -79,10 +82,10 @@ _COMPLETE_DELETION = (
     images.update()
     .where(
         _IMAGE,
-        images.c.status == "pending_delete",
+        images.c.status == ImageStatus.PENDING_DELETE.value,
         ~sa.exists().where(image_locations.c.image_id == images.c.id, _PENDING),
     )
-    .values(status="deleted")
+    .values(status=ImageStatus.DELETED.value)
 )
 _DELETED_AT = sa.select(images.c.deleted_at).where(
     _IMAGE, images.c.status == sa.bindparam("old_status"), images.c.deleted == sa.true()
@@ -92,7 +95,7 @@ _RESTORE = (
     .where(_IMAGE)
     .values(status=sa.bindparam("new_status"), deleted=sa.false(), deleted_at=None)
 )
-#: What was deleted together with the image; what was deleted before stays deleted.
+#: Children that were deleted together with the image, not those deleted before.
 _RESTORE_CHILDREN = tuple(
     table.update()
     .where(
@@ -109,7 +112,7 @@ _RESTORE_LOCATIONS = (
         image_locations.c.deleted_at == sa.bindparam("then"),
         image_locations.c.updated_at.is_not(None),
     )
-    .values(status="active", deleted=sa.false(), deleted_at=None)
+    .values(status=LocationStatus.ACTIVE.value, deleted=sa.false(), deleted_at=None)
 )
 _OF_IMAGE = sa.select(image_locations.c.value, image_locations.c.deleted).where(
     image_locations.c.image_id == sa.bindparam("this_image"),
@@ -117,13 +120,16 @@ _OF_IMAGE = sa.select(image_locations.c.value, image_locations.c.deleted).where(
 )
 _ANY_EXISTS = (
     sa.select(sa.literal(1))
-    .where(images.c.id.in_(sa.bindparam("those", expanding=True)), images.c.status != "deleted")
+    .where(
+        images.c.id.in_(sa.bindparam("those", expanding=True)),
+        images.c.status != ImageStatus.DELETED.value,
+    )
     .limit(1)
 )
 
 
 class SqlPending:
-    """Data that is to be removed, and whose it is."""
+    """Locations whose data is to be deleted.  "Data" is that of the stores."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -132,10 +138,11 @@ class SqlPending:
     def find(
         self, seconds: float, after: int = 0, limit: int = 100, orphaned: bool = False
     ) -> Sequence[PendingData]:
-        """Data that has been waiting for at least ``seconds``, by row number.
+        """Locations that have been pending for at least ``seconds``, ordered by row id.
 
-        :param after: the row number of the last one found before.
-        :param orphaned: only what no scrubber waits for.
+        :param after: only rows with a larger id, to continue after the last one found before.
+        :param limit: how many at most.
+        :param orphaned: only locations that the scrubber does not handle.
         """
         before = self._database.now() - datetime.timedelta(seconds=seconds)
         rows = self._database.read(
@@ -152,12 +159,13 @@ class SqlPending:
         ]
 
     def add(self, image_id: str, location: Location) -> None:
-        """Data that was never recorded could not be removed; it is to be removed later."""
+        """Record the location of data that has no row, as pending: deleting it has failed."""
         now = self._database.now()
-        pending = dataclasses.replace(location, status="pending_delete")
+        pending = dataclasses.replace(location, status=LocationStatus.PENDING_DELETE)
 
         def work(connection: sa.Connection) -> None:
-            # The name is that of an attempt, and no later one may use it before the data is gone.
+            # The data has the name of an attempt, which no later attempt may use before it is
+            # deleted.
             claims.keep_row(connection, image_id, now)
             image_children.add_locations(
                 connection, image_id, (pending,), now, self._database.cipher
@@ -166,9 +174,9 @@ class SqlPending:
         self._database.write(work)
 
     def begin_removal(self, locations: Collection[Location]) -> Sequence[int]:
-        """Note that the data at these locations is about to be removed.
+        """Record that the data of these locations is about to be deleted from its store.
 
-        :returns: the ids of the locations that are still pending, which alone may be removed.
+        :returns: the ids of those that are still pending; only their data may be deleted.
         """
         numbers = [location.id for location in locations if location.id is not None]
 
@@ -179,15 +187,15 @@ class SqlPending:
         return self._database.write(work) if numbers else []
 
     def cancel_removal(self, locations: Collection[Location]) -> None:
-        """The data at these locations was not removed after all."""
+        """Undo :meth:`begin_removal`: the data was not deleted."""
         self._set(_CANCEL_REMOVAL, locations)
 
     def mark_deleted(self, locations: Collection[Location]) -> None:
-        """The data at these locations is gone."""
+        """Record that the data of these locations is deleted."""
         self._set(_MARK_DELETED, locations)
 
     def unmark(self, locations: Collection[Location]) -> None:
-        """The data at these locations stays after all."""
+        """Make pending locations active again: their data is kept."""
         self._set(_UNMARK, locations)
 
     def _set(self, statement: sa.Update, locations: Collection[Location]) -> None:
@@ -198,33 +206,38 @@ class SqlPending:
             )
 
     def complete_deletion(self, image_id: str) -> bool:
-        """Call an image deleted when no data of it is left; False when there is some."""
+        """Set an image from pending_delete to deleted, unless it has pending locations.
+
+        :returns: whether it was set.
+        """
         return self._database.write(
             lambda connection: (
                 connection.execute(_COMPLETE_DELETION, {"this_image": image_id}).rowcount > 0
             )
         )
 
-    def restore(self, image_id: str, status: str, was: str = "pending_delete") -> None:
-        """Undo the deletion of an image whose data is still there.
+    def restore(self, image_id: str, status: str, was: str = ImageStatus.PENDING_DELETE) -> None:
+        """Undo the deletion of an image whose data still exists.
 
-        Locations whose data is gone, or may go at any moment, stay deleted.
+        Locations whose data is deleted, or is being deleted, stay deleted.
 
-        :param status: the state in which it comes back.
-        :param was: the state in which the deletion left it.
+        :param status: the status to set.
+        :param was: the status that the deletion set.
         :raises errors.ImageNotFound: there is no such deleted image.
         :raises errors.CorruptImageData: an active image would have no data.
         """
 
         def work(connection: sa.Connection) -> None:
             this = {"this_image": image_id}
-            row = connection.execute(_DELETED_AT, {**this, "old_status": was}).first()
+            row = connection.execute(_DELETED_AT, {**this, "old_status": str(was)}).first()
             if row is None:
                 raise errors.ImageNotFound(image_id)
-            connection.execute(_RESTORE, {**this, "new_status": status})
+            connection.execute(_RESTORE, {**this, "new_status": str(status)})
             for statement in (*_RESTORE_CHILDREN, _RESTORE_LOCATIONS):
                 connection.execute(statement, {**this, "then": row[0]})
-            if status == "active" and not image_children.has_locations(connection, image_id):
+            if status == ImageStatus.ACTIVE and not image_children.has_locations(
+                connection, image_id
+            ):
                 raise errors.CorruptImageData(
                     f"The data of image {image_id} is removed, or is being removed; the image "
                     "cannot be restored."
@@ -233,22 +246,22 @@ class SqlPending:
         self._database.write(work)
 
     def is_shared(self, image_id: str, url: str) -> bool:
-        """Does another image have its data at this address?"""
+        """True when another image has its data at ``url``."""
         return self._locations.has_other_image(image_id, url)
 
     def statuses_at(self, image_id: str, url: str) -> Collection[str]:
-        """Of the image's own locations with this address: active, pending_delete, or both."""
+        """The statuses of the image's own locations at ``url``: active, pending_delete, or both."""
         rows = self._database.read(
             lambda connection: connection.execute(_OF_IMAGE, {"this_image": image_id}).all()
         )
         return {
-            "pending_delete" if deleted else "active"
+            LocationStatus.PENDING_DELETE if deleted else LocationStatus.ACTIVE
             for value, deleted in rows
             if self._decrypt(value) == url
         }
 
     def any_exist(self, ids: Collection[str]) -> bool:
-        """Is one of these the id of an image whose data may be there?"""
+        """True when one of ``ids`` is an image that may have data: any status but deleted."""
         return (
             bool(ids)
             and self._database.read(

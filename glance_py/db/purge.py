@@ -1,10 +1,9 @@
-"""Removing for good what was only marked deleted.
+"""Deletes rows that are marked deleted: ``glance-manage db purge``.
 
-Rows go in small transactions, children before parents, so that a purge of
-millions disturbs nobody.  The rows of images are purged on their own, since a
-purged id can be taken again by anyone (OSSN-0075).  The row of a location is the
-only trace of bytes that are still to be removed: it stays until they are gone,
-and so does its image.
+Rows are deleted in small transactions, children before parents, so that a purge of millions of
+rows does not delay requests.  The rows of images are purged by a command of their own, since any
+project can create an image with a purged id (OSSN-0075).  The row of a location is the only record
+of data that is still to be deleted from its store: it stays until then, and so does its image.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import datetime
 import functools
 import logging
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from oslo_db import exception as db_exc
@@ -29,32 +29,35 @@ from glance_py.db.tables import (
     tasks,
 )
 from glance_py.domain import errors
+from glance_py.domain.image import LocationStatus
 
 LOG = logging.getLogger(__name__)
 
 Conditions = tuple[sa.ColumnElement[bool], ...]
 
-#: Rows that one transaction removes.
+#: Rows that one transaction deletes.
 BATCH = 500
 
-#: Rows whose keys are read at once.
+#: Rows whose keys one statement reads.
 KEYS_PER_READ = 50_000
 
 _PENDING = sa.and_(
-    image_locations.c.deleted == sa.true(), image_locations.c.status == "pending_delete"
+    image_locations.c.deleted == sa.true(),
+    image_locations.c.status == LocationStatus.PENDING_DELETE.value,
 )
 _CHILDREN = (image_members, image_tags, image_properties, image_locations, tasks)
 
 
 def purge(database: Database, age_in_days: int, max_rows: int) -> int:
-    """Remove deleted rows of all tables but that of the images.
+    """Delete rows that are marked deleted, of all tables but ``images``.
 
-    :param age_in_days: only rows that were deleted longer ago.
+    Children of an image that was deleted long enough ago are deleted even if they are not
+    marked.
+
+    :param age_in_days: only rows that were marked longer ago.
     :param max_rows: at most so many rows of each table, -1 for no limit.
-    Rows of an image that was deleted so long ago go whatever they say of themselves.
-
-    :returns: how many rows were removed.
-    :raises errors.Invalid: a number makes no sense.
+    :returns: how many rows were deleted.
+    :raises errors.Invalid: a number is out of its range.
     """
     before = _cutoff(database, age_in_days, max_rows)
     _mark_locations_pending(database, before)
@@ -62,7 +65,7 @@ def purge(database: Database, age_in_days: int, max_rows: int) -> int:
 
 
 def count_pending_locations(database: Database) -> int:
-    """How many locations stay because their bytes are still to be removed."""
+    """How many locations stay because their data is still to be deleted from its store."""
     return (
         database.read(
             lambda connection: connection.scalar(
@@ -74,7 +77,7 @@ def count_pending_locations(database: Database) -> int:
 
 
 def _mark_locations_pending(database: Database, before: datetime.datetime) -> None:
-    """Have the bytes removed that deleted images have at locations that are not deleted."""
+    """Mark locations of deleted images pending that are not marked deleted."""
     not_deleted = sa.and_(
         image_locations.c.deleted == sa.false(), _of_old_image(image_locations, before)
     )
@@ -82,7 +85,12 @@ def _mark_locations_pending(database: Database, before: datetime.datetime) -> No
         functools.partial(_scalars, statement=sa.select(image_locations.c.id).where(not_deleted))
     )
     now = database.now()
-    pending = {"deleted": True, "deleted_at": now, "updated_at": now, "status": "pending_delete"}
+    pending = {
+        "deleted": True,
+        "deleted_at": now,
+        "updated_at": now,
+        "status": LocationStatus.PENDING_DELETE.value,
+    }
     for batch in _batches(keys):
         statement = (
             image_locations.update()
@@ -93,11 +101,11 @@ def _mark_locations_pending(database: Database, before: datetime.datetime) -> No
 
 
 def purge_images(database: Database, age_in_days: int, max_rows: int) -> int:
-    """Remove deleted rows of the table of images; the same numbers as in :func:`purge`.
+    """Delete rows of ``images`` that are marked deleted; arguments as for :func:`purge`.
 
-    Images with bytes that are still to be removed stay.
+    Images with data that is still to be deleted stay.
 
-    :raises errors.Conflict: something still refers to an image; purge that first.
+    :raises errors.Conflict: rows of other tables refer to an image; purge those first.
     """
     before = _cutoff(database, age_in_days, max_rows)
     try:
@@ -110,6 +118,10 @@ def purge_images(database: Database, age_in_days: int, max_rows: int) -> int:
 
 
 def _cutoff(database: Database, age_in_days: int, max_rows: int) -> datetime.datetime:
+    """The time before which rows must have been marked deleted.
+
+    :raises errors.Invalid: a number is out of its range.
+    """
     if age_in_days < 0:
         raise errors.Invalid("The age in days must not be negative.")
     now = database.now()
@@ -143,10 +155,10 @@ def _purge_table(
 def _keys(
     database: Database, table: sa.Table, conditions: Conditions, max_rows: int
 ) -> Iterator[Sequence[int | str]]:
-    """The keys of what is to be removed, in their order, many at once.
+    """The keys of the rows to delete, in ascending order and in large slices.
 
-    Not every table has an index that finds deleted rows: it is read through once, not
-    once for each batch.
+    Not every table has an index that finds deleted rows.  It is read once for a slice, not once
+    for each batch (``tests/contract/dal/query_cost_cases.py``).
     """
     found = sa.select(table.c.id).where(*conditions).order_by(table.c.id)
     statement, left = found, max_rows
@@ -161,7 +173,7 @@ def _keys(
         left -= size if left > 0 else 0
 
 
-def _scalars(connection: sa.Connection, statement: sa.Select) -> Sequence[int | str]:
+def _scalars(connection: sa.Connection, statement: sa.Select[Any]) -> Sequence[int | str]:
     return connection.scalars(statement).all()
 
 
@@ -175,10 +187,10 @@ def _batches(keys: Sequence[int | str]) -> Iterator[Sequence[int | str]]:
 
 
 def _conditions(table: sa.Table, before: datetime.datetime) -> Iterator[Conditions]:
-    """What a row must be to go, one way after the other."""
+    """The conditions on which a row is deleted; each set is applied by itself."""
     yield (*_is_old(table, before), *_has_no_pending_data(table))
     if table not in (images, tasks, image_locations):
-        # A node of a Galera cluster may have written them while another deleted the image.
+        # A node of a Galera cluster may have inserted them while another deleted the image.
         yield table.c.deleted == sa.false(), _of_old_image(table, before)
 
 
@@ -210,5 +222,5 @@ def _remove(
         connection.execute(task_info.delete().where(task_info.c.task_id.in_(keys)))
     if table is images:
         connection.execute(image_claims.delete().where(image_claims.c.image_id.in_(keys)))
-    # Asked again, since a property that is set anew takes the row of one that was removed.
+    # The conditions are repeated, since setting a property reuses the row of a deleted one.
     return connection.execute(table.delete().where(table.c.id.in_(keys), *conditions)).rowcount

@@ -1,6 +1,8 @@
-"""The whole DAL as one value, built once per process."""
+"""All repositories in SQL as one value, built once per process."""
 
 from __future__ import annotations
+
+from oslo_config import cfg
 
 from glance_py.db.cached_images import SqlCachedImages
 from glance_py.db.claims import SqlClaims
@@ -17,12 +19,12 @@ from glance_py.db.usage import SqlUsage
 from glance_py.domain.ports import Repositories
 
 
-def sql_repositories(source) -> Repositories:
-    """The records kept in a database.
+def sql_repositories(source: Database | cfg.ConfigOpts) -> Repositories:
+    """The repositories of a database.  Does not connect.
 
     :param source: the service's options (an oslo.config ConfigOpts with the
-        group ``[database]``) or a :class:`~glance_py.db.engine.Database`.
-    :raises ValueError: the option ``connection`` is missing or no URL.
+        group ``[database]``) or a :class:`~glance_py.db.database.Database`.
+    :raises ValueError: an option cannot be used, see :func:`database.open_database`.
     """
     database = source if isinstance(source, Database) else open_database(source)
     return Repositories(

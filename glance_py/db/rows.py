@@ -38,9 +38,6 @@ SELECT_BY_ID = sa.select(*COLUMNS).where(
 #: The column ``kind`` of :data:`SELECT_CHILDREN`.
 _PROPERTY, _TAG, _LOCATION, _MEMBER = range(4)
 
-#: A row of SELECT_CHILDREN: image id, kind, then what the kind needs.
-_ChildRow = sa.Row[tuple[str, int, str | None, str | None, str | None, int | None]]
-
 
 def _select_children(
     kind: int, table: sa.Table, *columns: sa.ColumnElement[Any], where: sa.ColumnElement[bool]
@@ -95,7 +92,7 @@ def to_image(row: Sequence[Any]) -> Image:
 
     :param row: the values of COLUMNS, whose types are those of the fields of ``Image``.
     """
-    made = Image(*row, [], {}, [], None, None)
+    made = Image(*row)
     if made.status == ImageStatus.SAVING:
         # During an upload the column holds the bytes that the quota reserves (``claims``).
         made.size = None
@@ -121,7 +118,8 @@ def load_children(
         cipher.decrypt_locations(found)
 
 
-def _attach_children(images_by_id: Mapping[str, Image], rows: Iterable[_ChildRow]) -> None:
+def _attach_children(images_by_id: Mapping[str, Image], rows: Iterable[Sequence[Any]]) -> None:
+    """:param rows: of SELECT_CHILDREN: image id, kind, name, value, status and row id."""
     several = set()
     for image_id, kind, name, value, status, number in rows:
         try:

@@ -1,7 +1,6 @@
-"""Is the schema of a database the one that this release needs?
+"""Checks that a database has the tables and columns that this release needs.
 
-The answer comes from the database itself, not from its revision: what counts is
-that every table and column is there that requests read and write.
+It reads the tables themselves and not the recorded revision, which may be wrong.
 """
 
 from __future__ import annotations
@@ -12,26 +11,25 @@ from glance_py.db.database import Database
 from glance_py.db.tables import metadata
 from glance_py.domain import errors
 
-#: What there must be.  Tables that are declared here or added to it are required of every
-#: database that the service works with.
+#: The tables that every database must have.
 REQUIRED: sa.MetaData = metadata
 
-#: What to do about a schema that is not complete.
+#: Added to the message about an incomplete schema.
 REMEDY = "Run 'glance-manage db sync' with this release."
 
 
 class SchemaCheck:
-    """The schema of one database; looked at until it is complete, not again after that."""
+    """Checks one database; its schema is not read again after it was found complete."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._is_complete = False
 
     def check(self) -> None:
-        """Look whether the database answers and has all that requests need.
+        """Check that the database answers and that its schema is complete.
 
         :raises errors.DatabaseUnavailable: it does not answer.
-        :raises errors.DatabaseNotReady: something is missing; the text names it, for the log.
+        :raises errors.DatabaseNotReady: tables or columns are missing; the text names them.
         """
         if self._is_complete:
             self._database.ping()
@@ -47,7 +45,7 @@ class SchemaCheck:
 
 
 def missing_parts(connection: sa.Connection) -> list[str]:
-    """The tables, and columns of the other tables, that are required and not there."""
+    """The required tables, and columns of existing tables, that are missing, as phrases."""
     inspector = sa.inspect(connection)
     present = set(inspector.get_table_names())
     missing = [f"table {name}" for name in REQUIRED.tables if name not in present]
@@ -65,7 +63,7 @@ def missing_parts(connection: sa.Connection) -> list[str]:
 
 
 def _describe_revisions(connection: sa.Connection) -> str:
-    """At which revision the schema is, in words."""
+    """The recorded revisions, as a phrase for messages."""
     if not sa.inspect(connection).has_table("alembic_version"):
         return "without a revision"
     found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all()

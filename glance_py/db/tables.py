@@ -1,10 +1,12 @@
-"""The tables, as the Image service's operators have them in their databases.
+"""The tables of the current schema.
 
-Names of tables, columns, indexes and constraints are a contract with existing
-databases: a change here needs a migration.  This module holds no queries.
+Names of tables, columns, indexes and constraints are those of existing databases: a change here
+needs a migration, except for the tables at the end.  This module has no queries.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
@@ -12,30 +14,37 @@ from sqlalchemy.dialects import mysql
 metadata = sa.MetaData()
 
 
-#: SQLite numbers rows by itself only in a column declared INTEGER.
+#: SQLite generates keys only for a column declared INTEGER.
 _BigKey = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
-def _flag(name: str, nullable: bool = False, **options) -> sa.Column:
-    return sa.Column(name, sa.Boolean(create_constraint=True), nullable=nullable, **options)
+def _flag(
+    name: str, nullable: bool = False, server_default: sa.False_ | None = None
+) -> sa.Column[bool]:
+    return sa.Column(
+        name,
+        sa.Boolean(create_constraint=True),
+        nullable=nullable,
+        server_default=server_default,
+    )
 
 
-def _dates() -> tuple[sa.Column, ...]:
+def _dates() -> tuple[sa.Column[Any], ...]:
     return (
         sa.Column("created_at", sa.DateTime, nullable=False),
         sa.Column("updated_at", sa.DateTime),
     )
 
 
-def _audit() -> tuple[sa.Column, ...]:
+def _audit() -> tuple[sa.Column[Any], ...]:
     return (*_dates(), sa.Column("deleted_at", sa.DateTime), _flag("deleted"))
 
 
-def _image_id() -> sa.Column:
+def _image_id() -> sa.Column[str]:
     return sa.Column("image_id", sa.String(36), sa.ForeignKey("images.id"), nullable=False)
 
 
-def _key(name: str = "id") -> sa.Column:
+def _key(name: str = "id") -> sa.Column[int]:
     return sa.Column(name, sa.Integer, primary_key=True)
 
 
@@ -212,8 +221,8 @@ metadef_resource_types = sa.Table(
 )
 
 
-def _of_namespace(noun: str, *columns: sa.Column) -> sa.Table:
-    """A table of things that a namespace holds, each with a name of its own there."""
+def _of_namespace(noun: str, *columns: sa.Column[Any]) -> sa.Table:
+    """A table of definitions, whose names are unique in their namespace."""
     table = f"metadef_{noun}"
     return sa.Table(
         table,
@@ -265,14 +274,14 @@ metadef_namespace_resource_types = sa.Table(
 
 # --- Tables that only this service has -------------------------------------------------------
 #
-# Declare one here, in ``metadata`` and with OWN_TABLE_OPTIONS, and name it in OWN_TABLES:
+# Declare one here, in ``metadata`` and with OWN_TABLE_OPTIONS, and add it to OWN_TABLES:
 # ``glance-manage db sync`` and ``db expand`` create it where it is missing, see
-# ``migrations/extensions.py``.  It has no foreign key: the original service, which does not know
-# it, has to go on removing rows of its own tables.
+# ``migrations/own_tables.py``.  It has no foreign key: the original service, which does not know
+# it, must still be able to delete rows of its own tables.
 
 OWN_TABLE_OPTIONS = {"mysql_engine": "InnoDB", "mysql_charset": "utf8"}
 
-#: Which attempt works on the data of an image; see ``glance_py.domain.claim``.
+#: Which attempt works on the data of an image, see ``glance_py.domain.claim``.
 image_claims = sa.Table(
     "image_claims",
     metadata,
@@ -284,15 +293,15 @@ image_claims = sa.Table(
     sa.Column("host", sa.String(255), nullable=False, server_default=""),
     sa.Column("beats", sa.BigInteger, nullable=False),
     sa.Column("staged", sa.Integer, nullable=False),
-    # Data was removed: the name of the first attempt is not used a second time.
+    # Data was deleted: the row must stay, so that no later attempt has the name of the first.
     _flag("keep"),
     sa.Column("updated_at", sa.DateTime, nullable=False),
-    # Observers ask for held claims only, so their cost does not grow with the table.
+    # Observers read only held claims, so that their cost does not grow with the table.
     sa.Index("ix_image_claims_holder", "holder"),
     **OWN_TABLE_OPTIONS,
 )
 
-#: Digests of the addresses of image_locations, see ``location_index``.
+#: Digests of the URLs of image_locations, see ``location_index``.
 location_digests = sa.Table(
     "location_digests",
     metadata,
@@ -302,13 +311,13 @@ location_digests = sa.Table(
     **OWN_TABLE_OPTIONS,
 )
 
-#: What a registry answered to writes that a client may repeat, see ``db/answers.py``.
+#: Answers of a registry to writes that a client may repeat, see ``idempotency``.
 registry_answers = sa.Table(
     "registry_answers",
     metadata,
     sa.Column("id", sa.String(64), primary_key=True),
     sa.Column("created_at", sa.DateTime, nullable=False),
-    # A BLOB of MySQL holds 64 KiB.
+    # A BLOB of MySQL has at most 64 KiB.
     sa.Column("answer", sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql"), nullable=False),
     sa.Index("ix_registry_answers_created_at", "created_at"),
     **OWN_TABLE_OPTIONS,

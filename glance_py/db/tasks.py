@@ -1,8 +1,8 @@
-"""The DAL for tasks: the port ``TaskRepository``.
+"""Tasks: the port ``TaskRepository`` in SQL.
 
-A task is a row that is looked at by many and a second one with its texts.
-Every change of state compares before it sets, so that of several workers who
-want to end a task exactly one does.
+A task is one row in ``tasks``, which lists read, and one in ``task_info`` with its texts.  Every
+change of status is an UPDATE with the condition that the task is unfinished, so that of several
+workers that finish a task exactly one succeeds.
 """
 
 from __future__ import annotations
@@ -49,13 +49,16 @@ _CHANGE_INFO = task_info.update().where(task_info.c.task_id == sa.bindparam("thi
 
 
 class SqlTasks:
-    """Tasks in a database."""
+    """Tasks in a database.  Times are naive UTC."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def create(self, task: Task) -> Task:
-        """Record a new task.  Returns it with its times."""
+        """Insert a new task.
+
+        :returns: the task with its times.
+        """
         now = self._database.now()
         created = dataclasses.replace(task, created_at=now, updated_at=now)
 
@@ -76,7 +79,7 @@ class SqlTasks:
         return created
 
     def get(self, task_id: str) -> Task:
-        """The task with its texts, whoever owns it.
+        """The task with its texts, whatever its owner.
 
         :raises errors.TaskNotFound: there is none.
         """
@@ -88,9 +91,10 @@ class SqlTasks:
         return _task(row)
 
     def list(self, query: TaskQuery, owner: str | None = None) -> Sequence[Task]:
-        """One page of tasks without their texts; of one ``owner``, or (None) of all.
+        """One page of tasks without their texts.
 
-        :raises errors.Invalid: the marker is no such task.
+        :param owner: only tasks of this project; None for all.
+        :raises errors.Invalid: the marker is not among these tasks.
         """
         wanted = {"owner": owner, "type": query.type, "status": query.status}
         rows = sa.select(*_TASK_COLUMNS).where(
@@ -106,21 +110,23 @@ class SqlTasks:
         return self._database.read(work)
 
     def list_for_image(self, image_id: str) -> Sequence[Task]:
-        """The tasks about an image that have not expired, oldest first."""
+        """The tasks of an image that have not expired, with their texts, oldest first."""
         wanted = {"image_id": image_id, "now": self._database.now()}
         return self._database.read(
             lambda connection: [_task(row) for row in connection.execute(_OF_IMAGE, wanted)]
         )
 
     def expire(self) -> int:
-        """Forget finished tasks whose time has come; how many there were."""
+        """Mark finished tasks deleted whose ``expires_at`` has passed; returns how many."""
         now = {"now": self._database.now()}
         return self._database.write(lambda connection: connection.execute(_EXPIRED, now).rowcount)
 
     def update(self, task: Task, **fields: Any) -> Task:
-        """Change an unfinished task.  Returns it as it is then.
+        """Change an unfinished task.
 
-        :raises errors.TaskAlreadyFinished: somebody else has ended it.
+        :param fields: new values of fields of ``Task``.
+        :returns: the task with the changes.
+        :raises errors.TaskAlreadyFinished: it is finished, or deleted.
         """
         now = self._database.now()
         after = dataclasses.replace(task, updated_at=now, **fields)
@@ -153,7 +159,7 @@ def _json(value: object) -> str | None:
     return None if value is None else orjson.dumps(value).decode()
 
 
-def _task(row: sa.Row) -> Task:
+def _task(row: sa.Row[*tuple[Any, ...]]) -> Task:
     values = dict(row._mapping)
     for name in ("input", "result"):
         values[name] = orjson.loads(values[name]) if values[name] else None
@@ -161,19 +167,23 @@ def _task(row: sa.Row) -> Task:
     return Task(**values)
 
 
-def _key(column: sa.Column) -> sa.ColumnElement:
-    """A column as it sorts: what is not known comes first."""
+def _key(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """An expression that sorts like ``column`` and has the least value for null."""
     if isinstance(column.type, sa.DateTime):
         return sa.func.coalesce(column, datetime.datetime(1970, 1, 1))
     return sa.func.coalesce(column, "") if column.nullable else column
 
 
-def _keys(query: TaskQuery) -> tuple[sa.ColumnElement, ...]:
-    """What tasks are sorted by: the wanted column, then created_at and id."""
+def _keys(query: TaskQuery) -> tuple[sa.ColumnElement[Any], ...]:
+    """The sort keys: the column of the query, then created_at and id."""
     return tuple(_key(tasks.c[name]) for name in dict.fromkeys((query.sort[0], "created_at", "id")))
 
 
-def _marker(connection: sa.Connection, query: TaskQuery, owner: str | None) -> Sequence:
+def _marker(connection: sa.Connection, query: TaskQuery, owner: str | None) -> Sequence[Any]:
+    """The marker's values of the sort keys.
+
+    :raises errors.Invalid: there is no such task, or it has another owner.
+    """
     one, bound = _BY_ID, {"this_id": query.marker}
     if owner is not None:
         one, bound["me"] = one.where(tasks.c.owner == sa.bindparam("me")), owner

@@ -153,7 +153,7 @@ def _limit_psycopg(engine: sa.Engine, response: int) -> None:
     dbapi: Any = engine.dialect.dbapi
     base: type[Any] = dbapi.Connection
 
-    class Connection(base):  # type: ignore[misc]  # the class of a module known at run time
+    class LimitedConnection(base):  # type: ignore[misc]  # the class of a module known at run time
         """A connection that does not wait longer than ``response`` seconds."""
 
         def wait(self, gen: Generator[Any, Any, Any], interval: float = 0.1) -> object:
@@ -174,7 +174,7 @@ def _limit_psycopg(engine: sa.Engine, response: int) -> None:
     def connect(
         dialect: Dialect, record: ConnectionPoolEntry, args: list[Any], options: dict[str, Any]
     ) -> DBAPIConnection:
-        made: DBAPIConnection = Connection.connect(*args, **options)
+        made: DBAPIConnection = LimitedConnection.connect(*args, **options)
         return made
 
 

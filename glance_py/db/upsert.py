@@ -1,22 +1,26 @@
-"""INSERT that minds what is there already, which each database says in its own words.
+"""INSERT statements for rows that may be there already, in the syntax of each product.
 
-A dialect is loaded when a database that speaks it is written to, not before:
-a worker needs one of them.
+A dialect of SQLAlchemy is imported at its first use, since a process needs only one.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 
 @functools.cache
 def upsert(dialect: str, table: sa.Table, keys: Sequence[str], columns: Sequence[str]) -> sa.Insert:
-    """An INSERT that sets ``columns`` of the row that has the same ``keys``.
+    """An INSERT that updates ``columns`` when there is a row with the same ``keys``.
 
-    :param dialect: its name in SQLAlchemy: sqlite, postgresql or mysql.
+    :param dialect: sqlite, postgresql or mysql.
+    :param keys: the columns of a unique constraint; MySQL takes any constraint.
     """
     if dialect == "mysql":
         from sqlalchemy.dialects import mysql
@@ -33,25 +37,27 @@ def upsert(dialect: str, table: sa.Table, keys: Sequence[str], columns: Sequence
 def upsert_property(
     dialect: str, table: sa.Table, columns: Sequence[str], kept: Collection[str]
 ) -> sa.Insert:
-    """:func:`upsert` for rows that are one by ``image_id`` and ``name``.
+    """:func:`upsert` for rows with the keys ``image_id`` and ``name``.
 
-    MySQL finds the row of another spelling of the name.  It gets the new spelling when it
-    was marked deleted, or when the new one is in ``kept``; else it keeps its own, by which
-    the caller sees that there was another property.
+    MySQL compares names without case and accents, so it may find a row with another spelling.
+    That row gets the new spelling when it was marked deleted, or when the new one is in
+    ``kept``.  Else it keeps its own, from which the caller sees that there was another property
+    (``tests/contract/dal/property_name_cases.py``).
 
-    :param kept: plain identifiers.
+    :param columns: the columns to update.
+    :param kept: names of letters, digits and underscores.
     """
     if dialect != "mysql":
         return upsert(dialect, table, ("image_id", "name"), columns)
     from sqlalchemy.dialects import mysql
 
     into = mysql.insert(table)
-    # Written out: drivers that send many rows at once bind nothing behind VALUES.
+    # Literals, since drivers that send many rows in one INSERT bind no values after VALUES.
     renamed = sa.or_(
         table.c.deleted == sa.literal_column("1"),
         *(into.inserted.name == sa.literal_column(f"'{name}'") for name in sorted(kept)),
     )
-    # Assigned in this order: the name before the row is not deleted any more.
+    # MySQL assigns in this order: ``name`` reads the old value of ``deleted``.
     return into.on_duplicate_key_update(
         [
             ("name", sa.case((renamed, into.inserted.name), else_=table.c.name)),
@@ -62,7 +68,7 @@ def upsert_property(
 
 @functools.cache
 def insert_ignore(dialect: str, table: sa.Table) -> sa.Insert:
-    """An INSERT that does nothing when the row is there already."""
+    """An INSERT that does nothing when a unique key has the row already."""
     if dialect == "mysql":
         from sqlalchemy.dialects import mysql
 
@@ -79,7 +85,7 @@ def insert_if_absent(dialect: str, table: sa.Table) -> sa.Insert:
     return _insert(dialect, table).on_conflict_do_nothing()
 
 
-def _insert(dialect: str, table: sa.Table):
+def _insert(dialect: str, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
     if dialect == "sqlite":
         from sqlalchemy.dialects import sqlite
 

@@ -1,19 +1,25 @@
-"""What a project occupies: the port ``UsageRepository`` in SQL.
+"""Usage of quotas by a project: the port ``UsageRepository`` in SQL.
 
-Each number is one statement over the owner's images; nothing is kept.
+Each number is counted by one statement over the owner's images; no totals are stored.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
 from glance_py.db.database import Database
 from glance_py.db.hints import no_index, not_deleted
 from glance_py.db.tables import image_locations, image_properties, images
+from glance_py.domain.image import ImageStatus
 from glance_py.domain.importing import PENDING_STORES
 
 _OWNED = images.c.owner == sa.bindparam("owner")
-_IS_COUNTED = no_index(images.c.status).not_in(("killed", "deleted", "pending_delete"))
+_IS_COUNTED = no_index(images.c.status).not_in(
+    (ImageStatus.KILLED.value, ImageStatus.DELETED.value, ImageStatus.PENDING_DELETE.value)
+)
 _STORE_NAMES = sa.func.coalesce(image_properties.c.value, "")
 _IS_COPY_PROPERTY = (
     (image_properties.c.image_id == images.c.id)
@@ -23,21 +29,25 @@ _IS_COPY_PROPERTY = (
 _IS_COPIED = sa.exists().where(_IS_COPY_PROPERTY, _STORE_NAMES != "")
 
 
-def _is_incoming(*statuses: str) -> sa.ColumnElement[bool]:
-    """Images whose data is on its way: in one of the states, or being copied."""
-    return images.c.status.in_(statuses) | (_IS_COUNTED & _IS_COPIED)
+def _is_incoming(*statuses: ImageStatus) -> sa.ColumnElement[bool]:
+    """Images that receive data: in one of ``statuses``, or copied to further stores."""
+    return images.c.status.in_(_values(statuses)) | (_IS_COUNTED & _IS_COPIED)
 
 
-#: As many copies as stores are named, with commas between them; one when none is.
+def _values(statuses: Sequence[ImageStatus]) -> list[str]:
+    return [status.value for status in statuses]
+
+
+#: The number of names in a list with commas between them; 1 when it is empty.
 _PENDING_COPIES = (
     1 + sa.func.length(_STORE_NAMES) - sa.func.length(sa.func.replace(_STORE_NAMES, ",", ""))
 )
 
 
-def _storage(*conditions: sa.ColumnElement[bool]) -> sa.Select:
-    """One size for each copy that is there, and one for each that is coming."""
+def _storage(*conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Bytes of the owner's images, once for each copy that exists or is being written."""
     conditions_of_owner = (_OWNED, not_deleted(images), *conditions)
-    # Counted for one image at a time: a join reads all locations of the catalogue.
+    # A scalar subquery counts for one image at a time; for a join, planners read all locations.
     number = (
         sa.select(sa.func.count())
         .where(image_locations.c.image_id == images.c.id, not_deleted(image_locations))
@@ -49,7 +59,8 @@ def _storage(*conditions: sa.ColumnElement[bool]) -> sa.Select:
         .join_from(images, image_properties, _IS_COPY_PROPERTY, isouter=True)
         .where(
             *conditions_of_owner,
-            images.c.status.in_(("saving", "importing")) | (_IS_COUNTED & (_STORE_NAMES != "")),
+            images.c.status.in_(_values((ImageStatus.SAVING, ImageStatus.IMPORTING)))
+            | (_IS_COUNTED & (_STORE_NAMES != "")),
         )
     )
     return sa.select(
@@ -61,7 +72,7 @@ def _storage(*conditions: sa.ColumnElement[bool]) -> sa.Select:
 _STORAGE = _storage()
 _STORAGE_WITHOUT = _storage(images.c.id != sa.bindparam("without"))
 _STAGING = sa.select(sa.func.sum(images.c.size)).where(
-    _OWNED, not_deleted(images), _is_incoming("uploading", "importing")
+    _OWNED, not_deleted(images), _is_incoming(ImageStatus.UPLOADING, ImageStatus.IMPORTING)
 )
 _IMAGES = (
     sa.select(sa.func.count()).select_from(images).where(_OWNED, _IS_COUNTED, not_deleted(images))
@@ -69,7 +80,11 @@ _IMAGES = (
 _UPLOADING = (
     sa.select(sa.func.count())
     .select_from(images)
-    .where(_OWNED, not_deleted(images), _is_incoming("saving", "uploading", "importing"))
+    .where(
+        _OWNED,
+        not_deleted(images),
+        _is_incoming(ImageStatus.SAVING, ImageStatus.UPLOADING, ImageStatus.IMPORTING),
+    )
 )
 
 _BY_RESOURCE = {
@@ -81,21 +96,24 @@ _BY_RESOURCE = {
 
 
 def current_usage(connection: sa.Connection, resource: str, owner: str | None) -> int:
-    """What ``owner`` has, as a transaction sees it.
+    """The usage of ``owner``, as the transaction on ``connection`` sees it.
 
-    :param resource: a key of ``domain.reservation.QUOTA_MESSAGES``.
+    :param resource: a key of ``domain.quota.RESOURCES``.
     """
     return int(connection.scalar(_BY_RESOURCE[resource], {"owner": owner}) or 0)
 
 
 class SqlUsage:
-    """Usage counted in a database; sizes in bytes."""
+    """Counts usage in a database; sizes in bytes."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def storage(self, owner: str | None, without: str | None = None) -> int:
-        """Bytes of all copies of the owner's images, those that are coming included."""
+        """Bytes of all copies of the owner's images, also of those that are being written.
+
+        :param without: the id of an image that is not counted.
+        """
         if without is None:
             return self._number(_STORAGE, owner=owner)
         return self._number(_STORAGE_WITHOUT, owner=owner, without=without)
@@ -112,6 +130,6 @@ class SqlUsage:
         """How many images are saving, uploading, importing or being copied."""
         return self._number(_UPLOADING, owner=owner)
 
-    def _number(self, statement: sa.Select, **bound: str | None) -> int:
+    def _number(self, statement: sa.Select[Any], **bound: str | None) -> int:
         value = self._database.read(lambda connection: connection.scalar(statement, bound))
         return int(value or 0)

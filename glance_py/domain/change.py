@@ -1,8 +1,8 @@
-"""What shall differ in an image, as a value.
+"""A change of an image, as a value.
 
-Layers look at a change before it is applied; the DAL applies it whole or not
-at all.  Only what is named changes, so two callers who change different things
-at the same time both succeed.
+Layers look at a change before it is applied; the DAL applies all of it or nothing.  What a
+change does not name stays as it is, so that two callers that change different things at the same
+time both succeed.
 """
 
 from __future__ import annotations
@@ -17,42 +17,41 @@ from glance_py.domain.image import DIGEST_FIELDS, Image, Location
 from glance_py.domain.quota import QuotaReservation
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class ImageChange:
-    """A description of an update.
+    """A description of an update; :meth:`evolve` makes another one.
 
     fields
         Columns of the image row to set, by name (``name``, ``status`` ...).
     set_properties, remove_properties
-        Custom properties to write and to drop.
+        Custom properties to write and to remove.
     tags
-        The whole new list of tags, or None to leave it; ``add_tags`` and
-        ``remove_tags`` touch single ones without reading the others.
+        The whole new list of tags, or None to leave it; ``add_tags`` and ``remove_tags`` change
+        single tags without reading the others.
     add_locations, remove_locations, update_locations
-        Copies of the data to record, forget (by ``Location.id``; None: a copy
-        that does not exist, which the layers refuse) or rewrite
-        (metadata and status, found by ``Location.id``).
+        Locations to record, to remove (by ``Location.id``; None is a location that does not
+        exist, which the layers refuse) and to rewrite (metadata and status, by ``Location.id``).
     location_indexes
-        Where each of ``add_locations`` is put into the list of the answer, in
-        this order; empty: at the end.  Readers later find them at the end.
+        The position of each of ``add_locations`` in the list of the answer, in the same order;
+        empty is at the end.  Later answers have them at the end.
     expected
-        The states in which the image must be for the change to happen; the
-        DAL compares and sets in one statement and raises Conflict otherwise.
+        The states in which the image must be; the DAL compares and sets in one statement, and
+        raises StatusConflict for another state.
     acquire
-        The claim that is taken in the same transaction; the answer's ``grant`` tells the
-        generation.  Raises ImageBusy, or ImportActive, when somebody else works on the image.
+        The claim that is taken in the same transaction; the answer's ``grant`` has the
+        generation.  The DAL raises ImageBusy when the claim is held.
     holder
-        The change happens only while this holder has the claim of the image; otherwise
-        ClaimLost is raised.  Every change that an attempt makes names its holder.
+        The change is applied only while this holder has the claim of the image; otherwise the
+        DAL raises ClaimLost.  Every change of an attempt names its holder.
     release
         How ``holder`` gives the claim back in the same transaction, None when it keeps it.
     reservation
-        The room that the project must have for it.
+        What the project may use of its quotas once the change is applied.
     """
 
-    fields: dict[str, Any] = dataclasses.field(default_factory=dict)
-    set_properties: dict[str, str] = dataclasses.field(default_factory=dict)
-    remove_properties: set[str] = dataclasses.field(default_factory=set)
+    fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    set_properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    remove_properties: frozenset[str] = frozenset()
     tags: list[str] | None = None
     add_tags: tuple[str, ...] = ()
     remove_tags: tuple[str, ...] = ()
@@ -68,14 +67,9 @@ class ImageChange:
 
     @classmethod
     def status(cls, to: str, expected: str | Iterable[str], **fields: object) -> ImageChange:
-        """A guarded transition to ``to``, with other fields set along with it."""
+        """A change of the status to ``to`` if it is one of ``expected``, and of other fields."""
         states = {expected} if isinstance(expected, str) else expected
         return cls(fields={"status": to, **fields}, expected=frozenset(states))
-
-    def clear_data(self, image: Image) -> None:
-        """Data is on its way to a queued image: what data that was refused left there, goes."""
-        self.remove_locations = (*self.remove_locations, *image.locations)
-        self.fields = {**without_data(image), **self.fields}
 
     def evolve(self, **fields: Any) -> Self:
         """A copy of this change with other values of some fields."""
@@ -110,12 +104,12 @@ class ImageChange:
         return after
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class RejectedChange(ImageChange):
-    """What somebody asked for and cannot have: ``error`` says why.
+    """A change that cannot be applied and fails with ``error``.
 
-    It is judged like any other change as far as rights go, so that the error,
-    which tells about the image, is told only to those who may change it.
+    The caller's rights are checked as for any other change before the error is raised, because
+    the error says something about the image.
     """
 
     error: GlanceError = dataclasses.field(default_factory=GlanceError)

@@ -8,6 +8,7 @@ The caller's rights are checked by the layers before.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import time
 import uuid
@@ -18,7 +19,7 @@ from glance_py.claims import Claim
 from glance_py.context import get_admin_context
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
-from glance_py.domain.change import ImageChange
+from glance_py.domain.change import ImageChange, without_data
 from glance_py.domain.claim import COPY, IMPORT, object_name
 from glance_py.domain.image import Image, ImageStatus
 from glance_py.domain.importing import (
@@ -35,6 +36,7 @@ from glance_py.domain.importing import (
 from glance_py.domain.ports import InternalImageOperations
 from glance_py.domain.quota import QuotaReservation
 from glance_py.domain.task import API_IMAGE_IMPORT, UNFINISHED, Task, TaskStatus
+from glance_py.domain.times import utc_now
 from glance_py.heartbeat import Clock
 from glance_py.importing.claimed_tasks import ClaimedTasks
 from glance_py.importing.job import ImportDependencies, ImportJob
@@ -57,9 +59,13 @@ URI_WITH_GLANCE_DIRECT = (
 )
 
 
-def _utc_now() -> datetime.datetime:
-    """The present as the database has times: naive UTC."""
-    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+@dataclasses.dataclass(frozen=True, slots=True)
+class _BegunImport:
+    """An import whose task is recorded; the image is as it is then."""
+
+    task: Task
+    image: Image
+    stores: Sequence[str | None]
 
 
 class Importer:
@@ -75,7 +81,7 @@ class Importer:
         images: InternalImageOperations,
         deps: Dependencies,
         clock: Clock = time,
-        now: Callable[[], datetime.datetime] = _utc_now,
+        now: Callable[[], datetime.datetime] = utc_now,
         staging: StagingArea | None = None,
         fetcher: Fetcher | None = None,
     ) -> None:
@@ -131,23 +137,14 @@ class Importer:
             replaces,
         )
         with self._claimed_tasks.ended_on_error(claim):
-            if request.is_copy:
-                # Another copy may have been made or removed before the claim was taken.
-                image = self._repositories.images.get(ctx, image.id)
-                stores = target_stores(self._stores, image, request)
-            begun = (
-                None
-                if request.is_copy and not stores
-                else self._begin_task(ctx, image, request, stores, claim)
-            )
-            if begun is None:
-                self._claims.end(claim)
-                return
-        task, begun_image = begun
+            begun = self._begin(ctx, image, request, stores, claim)
+        if begun is None:
+            self._claims.end(claim)
+            return
         self._claimed_tasks.submit(
-            task,
+            begun.task,
             lambda running_task: self._run_job(
-                ctx, begun_image, request, stores, source, running_task, claim
+                ctx, begun.image, request, begun.stores, source, running_task, claim
             ),
             claim,
         )
@@ -218,41 +215,33 @@ class Importer:
 
     # ------------------------------------------------------------ the beginning
 
-    def _begin_task(
+    def _begin(
         self,
         ctx: Caller,
         image: Image,
         request: ImportRequest,
         stores: Sequence[str | None],
         claim: Claim,
-    ) -> tuple[Task, Image] | None:
-        """Record the task and that the image is importing.
+    ) -> _BegunImport | None:
+        """Record the task and that the image is importing, under the claim.
 
-        :returns: None when the task failed with an error that is not in the answer.
+        :returns: None when there is nothing to do, because no copy is left to make, or because
+            the task failed with an error that is not in the answer.
         """
-        task = self._claimed_tasks.start(
-            ctx,
-            Task(
-                str(claim.task_id),
-                API_IMAGE_IMPORT,
-                owner=ctx.project_id or "",
-                input={
-                    "image_id": image.id,
-                    "import_req": request.document,
-                    "backend": list(stores),
-                },
-                image_id=image.id,
-                request_id=ctx.request_id,
-                user_id=ctx.user_id,
-            ),
-        )
+        if request.is_copy:
+            # Another copy may have been made or removed before the claim was taken.
+            image = self._repositories.images.get(ctx, image.id)
+            stores = target_stores(self._stores, image, request)
+            if not stores:
+                return None
+        task = self._record_task(ctx, image, request, stores, claim)
         if request.method_name == GLANCE_DIRECT and request.method.get("uri"):
             # wire: the task has the error, and the image names the task until the next import.
             self.tasks.fail(task, URI_WITH_GLANCE_DIRECT)
             claim.task_id = None
             return None
         try:
-            return task, self._begin_import(ctx, image, request, stores, claim)
+            image = self._begin_import(ctx, image, request, stores, claim)
         except errors.QuotaExceeded as error:
             # wire: that too many images are being imported is in the task, not in the answer.
             self.tasks.fail(task, user_message(error))
@@ -262,6 +251,30 @@ class Importer:
             claim.outcome_unknown = isinstance(error, errors.OutcomeUnknown)
             self.tasks.fail(task, user_message(error))
             raise
+        return _BegunImport(task, image, stores)
+
+    def _record_task(
+        self,
+        ctx: Caller,
+        image: Image,
+        request: ImportRequest,
+        stores: Sequence[str | None],
+        claim: Claim,
+    ) -> Task:
+        task = Task(
+            str(claim.task_id),
+            API_IMAGE_IMPORT,
+            owner=ctx.project_id or "",
+            input={
+                "image_id": image.id,
+                "import_req": request.document,
+                "backend": list(stores),
+            },
+            image_id=image.id,
+            request_id=ctx.request_id,
+            user_id=ctx.user_id,
+        )
+        return self._claimed_tasks.start(ctx, task)
 
     def _begin_import(
         self,
@@ -279,34 +292,38 @@ class Importer:
         :param task_id: the value of the lock property, when the claim does not set it.
         :raises errors.QuotaExceeded: the limit is reached; the image is unchanged.
         """
-        change = self._begin_change(image, request, stores)
+        change = self._begin_change(image, request, stores, task_id)
         if self._limits is not None and request.method_name != GLANCE_DIRECT:
             counted = bool(stores_in(image, PENDING_STORES))
             most = self._limits.check(image.owner, {"image_count_uploading": 0 if counted else 1})
             if most:
-                change.reservation = QuotaReservation(image.owner, most)
-        if task_id is not None:
-            change.set_properties[LOCK_PROPERTY] = task_id
+                change = change.evolve(reservation=QuotaReservation(image.owner, most))
         return self.images.update(ctx, image, claim.guard(change))
 
     @staticmethod
     def _begin_change(
-        image: Image, request: ImportRequest, stores: Sequence[str | None]
+        image: Image,
+        request: ImportRequest,
+        stores: Sequence[str | None],
+        task_id: str | None,
     ) -> ImageChange:
         """The change of the image that is made before the request is answered."""
+        mine = {store for store in stores if store is not None}
         change = ImageChange(
-            remove_properties={STAGE_HOST},
+            set_properties={
+                PENDING_STORES: join_stores(mine | set(stores_in(image, PENDING_STORES))),
+                FAILED_STORES: join_stores(set(stores_in(image, FAILED_STORES)) - mine),
+                **({} if task_id is None else {LOCK_PROPERTY: task_id}),
+            },
+            remove_properties=frozenset({STAGE_HOST}),
             expected=frozenset({REQUIRED_STATUS[request.method_name]}),
         )
-        if not request.is_copy:
-            change.fields["status"] = ImageStatus.IMPORTING
-            change.clear_data(image)
-        mine = {store for store in stores if store is not None}
-        change.set_properties = {
-            PENDING_STORES: join_stores(mine | set(stores_in(image, PENDING_STORES))),
-            FAILED_STORES: join_stores(set(stores_in(image, FAILED_STORES)) - mine),
-        }
-        return change
+        if request.is_copy:
+            return change
+        return change.evolve(
+            fields={**without_data(image), "status": ImageStatus.IMPORTING},
+            remove_locations=tuple(image.locations),
+        )
 
     # ------------------------------------------------------------ the work
 

@@ -198,8 +198,9 @@ class ImportJob:
             return
         location = self.copied.pop(store, None)
         if location is not None:
-            change = reset_to_importing() if first else ImageChange()
-            change.set_properties = self.store_lists()
+            change = (reset_to_importing() if first else ImageChange()).evolve(
+                set_properties=self.store_lists()
+            )
             with self._lock:
                 self.image = self.deps.images.remove_copy(
                     self.ctx, self.image, location, self.claim.guard(change)

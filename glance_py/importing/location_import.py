@@ -18,7 +18,7 @@ from glance_py.claims import Claim, Claims
 from glance_py.context import get_admin_context
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
-from glance_py.domain.change import ImageChange
+from glance_py.domain.change import ImageChange, without_data
 from glance_py.domain.claim import LOCATION_IMPORT as CLAIM_KIND
 from glance_py.domain.image import Image, ImageStatus, Location, check_formats
 from glance_py.domain.importing import LOCK_PROPERTY
@@ -168,9 +168,12 @@ class LocationImportProxy(LocationImportAdapter):
         claim: Claim,
     ) -> Image:
         """Record the location and make the image active, if its status is ``expected``."""
-        change = ImageChange.status(ImageStatus.ACTIVE, expected=expected, **fields)
-        change.add_locations = (location,)
-        change.clear_data(image)
+        change = ImageChange(
+            fields={**without_data(image), "status": ImageStatus.ACTIVE, **fields},
+            add_locations=(location,),
+            remove_locations=tuple(image.locations),
+            expected=frozenset({expected}),
+        )
         return self.inner.update(ctx, image, claim.guard(change))
 
     def _verify(
@@ -220,7 +223,9 @@ class LocationImportProxy(LocationImportAdapter):
         """
         change = ImageChange.status(ImageStatus.QUEUED, expected=ImageStatus.IMPORTING)
         if not image.locations:
-            change.add_locations = tuple(x for x in refused if x.store in self._read_only_stores)
+            change = change.evolve(
+                add_locations=tuple(x for x in refused if x.store in self._read_only_stores)
+            )
         try:
             self.inner.update(ctx, image, claim.guard(change))
         except (errors.ImageNotFound, errors.StatusConflict, errors.ClaimLost) as error:

@@ -1,4 +1,4 @@
-"""Options of the import and of tasks, as operators know them.  Only declares."""
+"""The options of imports and tasks; this module only declares them."""
 
 from __future__ import annotations
 

@@ -130,8 +130,10 @@ class ImportRollback:
             }
         )
         if image.status == ImageStatus.IMPORTING:
-            change.fields = {"status": ImageStatus.QUEUED, **UNSET_FIELDS}
-            change.expected = frozenset({ImageStatus.IMPORTING})
+            change = change.evolve(
+                fields={"status": ImageStatus.QUEUED, **UNSET_FIELDS},
+                expected=frozenset({ImageStatus.IMPORTING}),
+            )
         try:
             return self._images.update(ctx, image, claim.guard(change, release=True)).status
         except errors.StatusConflict:

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from oslo_config import cfg
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
+
+if TYPE_CHECKING:
+    import requests
 
 LOG = logging.getLogger(__name__)
 
@@ -35,23 +39,10 @@ def forward_request(
     :raises errors.PeerFailed: another error of the connection.
     :raises errors.PeerRefused: the answer is an error; its arguments are status and reason.
     """
-    from keystoneauth1 import exceptions, session, token_endpoint
+    from keystoneauth1 import exceptions
 
-    url = host.rstrip("/") + path
-    client = session.Session(
-        auth=token_endpoint.Token(host, ctx.auth_token or ""), verify=_verify(conf)
-    )
     try:
-        answer = client.request(
-            url,
-            method,
-            json=document,
-            raise_exc=False,
-            connect_retries=1,
-            redirect=False,
-            timeout=TIMEOUT_SECONDS,
-            headers=_headers(ctx),
-        )
+        answer = _request(conf, ctx, host, method, path, document)
     except (exceptions.ConnectFailure, exceptions.ConnectTimeout) as error:
         LOG.error("The worker %s cannot be reached: %s", host, type(error).__name__)
         raise errors.PeerUnreachable(
@@ -63,6 +54,32 @@ def forward_request(
         raise errors.PeerFailed() from error
     if not 200 <= answer.status_code < 300:
         raise errors.PeerRefused(answer.status_code, answer.reason or "")
+
+
+def _request(
+    conf: cfg.ConfigOpts,
+    ctx: Caller,
+    host: str,
+    method: str,
+    path: str,
+    document: Mapping[str, object] | None,
+) -> requests.Response:
+    """Send the request with keystoneauth; returns the answer, whatever its status."""
+    from keystoneauth1 import session, token_endpoint
+
+    client = session.Session(
+        auth=token_endpoint.Token(host, ctx.auth_token or ""), verify=_verify(conf)
+    )
+    return client.request(
+        host.rstrip("/") + path,
+        method,
+        json=document,
+        raise_exc=False,
+        connect_retries=1,
+        redirect=False,
+        timeout=TIMEOUT_SECONDS,
+        headers=_headers(ctx),
+    )
 
 
 def _headers(ctx: Caller) -> dict[str, str]:

@@ -18,8 +18,8 @@ from oslo_log import log as logging
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
-from glance_py.domain.change import ImageChange
-from glance_py.domain.image import Image, Location
+from glance_py.domain.change import ImageChange, without_data
+from glance_py.domain.image import Image, ImageStatus, Location
 from glance_py.domain.ports import ImageOperations, PendingRepository
 from glance_py.domain.registration import Registration
 from glance_py.layers.base import ImageLayer
@@ -188,25 +188,33 @@ class LocationValidationProxy(ImageLayer):
         if any(location.id is None for location in change.remove_locations):
             raise errors.Invalid("Invalid position for removing a location.")
         if change.expected is None:
-            change = dataclasses.replace(change, expected=frozenset({image.status}))
-        change.update_locations = tuple(map(self._validator.with_store, change.update_locations))
+            change = change.evolve(expected=frozenset({image.status}))
+        if change.update_locations:
+            change = change.evolve(
+                update_locations=tuple(map(self._validator.with_store, change.update_locations))
+            )
         if not change.add_locations:
             return change
-        if image.status == "queued":
-            change.clear_data(image)
+        is_queued = image.status == ImageStatus.QUEUED
+        if is_queued:
+            change = change.evolve(
+                fields={**without_data(image), **change.fields},
+                remove_locations=(*change.remove_locations, *image.locations),
+            )
         # Before a store is asked about each of them.
         check_locations(image, change, self._quota)
         found = [
             self._validator.validate(ctx, image.id, location) for location in change.add_locations
         ]
-        change.add_locations = tuple(location for location, _ in found)
+        change = change.evolve(add_locations=tuple(location for location, _ in found))
         self._require_unknown(image, change)
-        size = found[0][1] if image.status == "queued" else image.size
+        size = found[0][1] if is_queued else image.size
         if any(other != size for _, other in found):
             raise errors.Invalid(f"{INVALID_LOCATION}: the data there has another size.")
-        if image.status == "queued":
-            change.fields.update(status="active", size=size)
-        elif image.os_hash_value and self._compare_hashes:
+        if is_queued:
+            fields = {**change.fields, "status": ImageStatus.ACTIVE, "size": size}
+            return change.evolve(fields=fields)
+        if image.os_hash_value and self._compare_hashes:
             self._require_same_data(ctx, image, change)
         return change
 

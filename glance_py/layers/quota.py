@@ -24,9 +24,9 @@ from glance_py.domain.ports import (
     Upload,
     UploadAttempt,
 )
-from glance_py.domain.quota import QuotaReservation
+from glance_py.domain.quota import IMAGES, MIB, STAGING, STORAGE, UPLOADING, QuotaReservation
 from glance_py.layers.base import InternalImageLayer, MemberLayer
-from glance_py.limits import MIB, UnifiedLimits
+from glance_py.limits import UnifiedLimits
 from glance_py.settings import QuotaSettings
 from glance_py.streams import Chunk, SizeLimit, StreamFilter
 
@@ -81,12 +81,12 @@ class QuotaProxy(InternalImageLayer):
     def create(
         self, ctx: Caller, image: Image, reservation: QuotaReservation | None = None
     ) -> Image:
-        limits = self._limits.check(image.owner, {"image_count_total": 1}) if self._limits else {}
+        limits = self._limits.check(image.owner, {IMAGES.unified_limit: 1}) if self._limits else {}
         _check("properties", _count_properties(image.properties), self._properties)
         # wire: a tag given twice counts twice.
         _check("tags", len(image.tags), self._tags)
         if self._images >= 0:
-            limits["images"] = min(self._images, limits.get("images", self._images))
+            limits[IMAGES.name] = min(self._images, limits.get(IMAGES.name, self._images))
         if limits:
             reservation = QuotaReservation(image.owner, limits)
         return self.inner.create(ctx, image, reservation)
@@ -109,8 +109,8 @@ class QuotaProxy(InternalImageLayer):
         check_locations(image, change, self._locations)
         if not self._storage:
             return change
-        return dataclasses.replace(
-            change, reservation=QuotaReservation(image.owner, {"storage": self._storage})
+        return change.evolve(
+            reservation=QuotaReservation(image.owner, {STORAGE.name: self._storage})
         )
 
     def upload(self, ctx: Caller, image: Image, upload: Upload) -> Image:
@@ -121,7 +121,7 @@ class QuotaProxy(InternalImageLayer):
         if not limits:
             return self.inner.upload(ctx, image, _with_filters(upload, [cap]))
         reservation = QuotaReservation(image.owner, limits, reserve=upload.size)
-        if "storage" not in limits:
+        if STORAGE.name not in limits:
             reservation = dataclasses.replace(reservation, reserve=None)
             return self.inner.upload(
                 ctx,
@@ -148,9 +148,9 @@ class QuotaProxy(InternalImageLayer):
     def _limits_for_upload(self, image: Image, upload: Upload) -> dict[str, int]:
         if self._limits:
             return self._limits.check(
-                image.owner, {"image_size_total": upload.size or 0, "image_count_uploading": 1}
+                image.owner, {STORAGE.unified_limit: upload.size or 0, UPLOADING.unified_limit: 1}
             )
-        return {"storage": self._storage} if self._storage else {}
+        return {STORAGE.name: self._storage} if self._storage else {}
 
     def stage(self, ctx: Caller, image: Image, upload: Upload) -> Image:
         if image.status != "queued":
@@ -158,21 +158,21 @@ class QuotaProxy(InternalImageLayer):
         upload = _with_filters(upload, [self._size_limit(upload)])
         if self._limits:
             limits = self._limits.check(
-                image.owner, {"image_stage_total": upload.size or 0, "image_count_uploading": 1}
+                image.owner, {STAGING.unified_limit: upload.size or 0, UPLOADING.unified_limit: 1}
             )
             if upload.size is None:
                 # wire: data that was not announced may exceed the limit, once.
-                limits.pop("staging", None)
+                limits.pop(STAGING.name, None)
             upload = dataclasses.replace(upload, reservation=QuotaReservation(image.owner, limits))
         return self.inner.stage(ctx, image, upload)
 
     def add_copy(self, ctx: Caller, image: Image, upload: Upload, finalize: Finalize) -> Image:
         cap = self._size_limit(upload)
-        limits = {"storage": self._storage} if self._storage else {}
+        limits = {STORAGE.name: self._storage} if self._storage else {}
         if self._limits:
             # The copy that is coming counts already, since the import began.
-            limits = self._limits.check(image.owner, {"image_size_total": 0})
-        if "storage" in limits and upload.size is not None:
+            limits = self._limits.check(image.owner, {STORAGE.unified_limit: 0})
+        if STORAGE.name in limits and upload.size is not None:
             reservation = QuotaReservation(image.owner, limits, reserve=upload.size)
             self.inner.update(
                 ctx,
@@ -227,7 +227,7 @@ class ReservationFilter(StreamFilter):
         self._ctx = ctx
         self._image = image
         self._reservation = QuotaReservation(
-            reservation.owner, {"storage": reservation.limits["storage"]}
+            reservation.owner, {STORAGE.name: reservation.limits[STORAGE.name]}
         )
         self._reserved = reservation.reserve or 0
         self._attempt = attempt

@@ -5,7 +5,7 @@ from __future__ import annotations
 from oslo_log import log as logging
 
 from glance_py import streams
-from glance_py.claims import STAGING_STORE, Claim, ClaimFilter, Claims
+from glance_py.claims import Claim, ClaimFilter, Claims
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.change import ImageChange, without_data
@@ -15,6 +15,7 @@ from glance_py.domain.importing import STAGE_HOST
 from glance_py.domain.ports import Upload
 from glance_py.layers.attempt import AttemptRecorder
 from glance_py.layers.store_errors import translate_store_errors
+from glance_store_py.config import STAGING_STORE
 from glance_store_py.stores import Stores
 
 LOG = logging.getLogger(__name__)

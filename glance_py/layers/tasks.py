@@ -21,10 +21,11 @@ from glance_py.domain.ports import (
     TaskRepository,
 )
 from glance_py.domain.task import Task, TaskQuery
+from glance_py.domain.times import utc_now
 from glance_py.layers.base import InternalTaskLayer, Proxy, TaskLayer
 from glance_py.layers.checks import Check, CheckedLayer, Method, Unchecked
+from glance_py.layers.notifying import NotifyingLayer
 from glance_py.notifications.notifier import Notifier
-from glance_py.notifications.payloads import task_payload
 from glance_py.policies.enforcer import Enforcer
 from glance_py.settings import TaskSettings
 
@@ -73,32 +74,14 @@ class TaskPolicyProxy(CheckedLayer, TaskLayer):
         return cls(inner, deps.enforcer)
 
 
-class TaskNotifierProxy(InternalTaskLayer):
-    """Announces the life of tasks."""
+class TaskNotifierProxy(NotifyingLayer, InternalTaskLayer):
+    """Announces that tasks are created, begin and end."""
+
+    noun = "tasks"
 
     def __init__(self, inner: InternalTaskOperations, notifier: Notifier) -> None:
         super().__init__(inner)
-        self._notifier = notifier
-
-    def _notify(self, event: str, task: Task) -> Task:
-        self._notifier.info(event, task_payload(task))
-        return task
-
-    def create(self, ctx: Caller, task: Task) -> Task:
-        return self._notify("task.create", self.inner.create(ctx, task))
-
-    def start(self, task: Task) -> Task:
-        return self._notify("task.processing", self.inner.start(task))
-
-    def succeed(self, task: Task, result: Mapping[str, object], message: str) -> Task:
-        return self._notify("task.success", self.inner.succeed(task, result, message))
-
-    def fail(self, task: Task, message: str) -> Task:
-        return self._notify("task.failure", self.inner.fail(task, message))
-
-    def notify_run(self, task: Task) -> None:
-        # wire: the task as it was before anybody worked on it.
-        self._notify("task.run", dataclasses.replace(task, status="pending"))
+        self.notifier = notifier
 
 
 class TaskAdapter(Proxy[TaskRepository]):
@@ -151,7 +134,7 @@ class TaskAdapter(Proxy[TaskRepository]):
         return self._finish(task, status="failure", message=message)
 
     def _finish(self, task: Task, **fields: object) -> Task:
-        now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+        now = utc_now()
         return self.inner.update(task, expires_at=now + self._time_to_live, **fields)
 
     def notify_run(self, task: Task) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from oslo_log import log as logging
 
 from glance_py import streams
-from glance_py.claims import LEASE_SECONDS, Claim, ClaimFilter, Claims
+from glance_py.claims import Claim, ClaimFilter, Claims
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.change import ImageChange, without_data
@@ -148,7 +148,7 @@ class UploadFlow:
                 "recovery decides in %d s",
                 image.id,
                 redacted(location.url),
-                LEASE_SECONDS,
+                self._claims.times.timeout,
             )
             raise
         except BaseException as exc:

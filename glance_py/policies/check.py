@@ -19,7 +19,8 @@ from oslo_policy import _checks, policy
 LOG = logging.getLogger(__name__)
 
 Target = Mapping[str, object]
-Credentials = Mapping[str, object]
+#: The caller; values of several types, as ``RequestContext.to_policy_values`` has them.
+Credentials = Mapping[str, Any]
 
 #: Does the check allow the caller?
 CheckFunction = Callable[[Target, Credentials], bool]

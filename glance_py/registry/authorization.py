@@ -15,7 +15,7 @@ from typing import Any
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.change import ImageChange
-from glance_py.domain.image import Image
+from glance_py.domain.image import Image, ImageStatus
 from glance_py.domain.member import Member
 from glance_py.domain.metadef import (
     DefinitionT,
@@ -103,7 +103,7 @@ class ScopedImages:
                 check_owner_change(ctx, found, change.fields["owner"])
         return self._inner.update(ctx, image, change)
 
-    def delete(self, ctx: Caller, image: Image, status: str = "deleted") -> None:
+    def delete(self, ctx: Caller, image: Image, status: str = ImageStatus.DELETED) -> None:
         if not ctx.is_admin:
             self.get_mutable(ctx, image.id)
         self._inner.delete(ctx, image, status)

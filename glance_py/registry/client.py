@@ -23,8 +23,8 @@ LOG = logging.getLogger(__name__)
 _MAX_REQUEST_ID_LENGTH = 64
 
 
-class Connection(Protocol):
-    """The way to a registry; see :class:`~glance_py.registry.connection.RegistryConnection`."""
+class RegistryTransport(Protocol):
+    """Carries requests to a registry, for example ``connection.RegistryConnection``."""
 
     def post(self, body: bytes, headers: dict[str, str], is_repeatable: bool) -> tuple[int, bytes]:
         """Send a request and return the status and the body of the answer.
@@ -35,7 +35,7 @@ class Connection(Protocol):
             may have been executed.
         """
 
-    def for_heartbeats(self) -> Connection:
+    def for_heartbeats(self) -> RegistryTransport:
         """Another connection to the same registry, with a short timeout."""
 
 
@@ -55,7 +55,7 @@ class Identity(Protocol):
 class RegistryClient:
     """Executes commands on a registry.  Safe in threads."""
 
-    def __init__(self, connection: Connection, identity: Identity) -> None:
+    def __init__(self, connection: RegistryTransport, identity: Identity) -> None:
         self._connection = connection
         self._identity = identity
 

@@ -19,6 +19,7 @@ from typing import Any, TypeAlias, get_type_hints
 import orjson
 
 from glance_py.domain import errors, ports
+from glance_py.domain.quota import RESOURCES
 from glance_py.domain.task import Task
 from glance_py.registry import codec
 from glance_py.registry.codec import DecodeError, TypeHint
@@ -53,10 +54,7 @@ READ_COMMANDS = frozenset(
         "claims.held",
         "claims.unclaimed",
         "claims.get",
-        "usage.storage",
-        "usage.staging",
-        "usage.images",
-        "usage.uploading",
+        *(f"usage.{resource}" for resource in RESOURCES),
         "namespaces.get",
         "namespaces.resolve",
         "namespaces.list",

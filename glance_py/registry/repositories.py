@@ -15,7 +15,7 @@ from oslo_config import cfg
 from glance_py.domain import ports
 from glance_py.domain.caller import Caller
 from glance_py.registry import protocol
-from glance_py.registry.client import Connection, Identity, RegistryClient
+from glance_py.registry.client import Identity, RegistryClient, RegistryTransport
 from glance_py.registry.connection import RegistryConnection
 from glance_py.registry.identity import IdentityHeaders, KeystoneTokens
 from glance_py.settings import RegistrySettings, ServerSettings, TaskSettings
@@ -151,7 +151,7 @@ class RemotePending(RemoteRepository):
 
 
 def remote_repositories(
-    conf: cfg.ConfigOpts, connection: Connection | None = None
+    conf: cfg.ConfigOpts, connection: RegistryTransport | None = None
 ) -> ports.Repositories:
     """The DAL behind the registry that the configuration names.  Nothing is sent yet.
 
@@ -179,7 +179,7 @@ def open_connection(conf: cfg.ConfigOpts) -> RegistryConnection:
     return RegistryConnection(RegistrySettings.from_conf(conf), threads)
 
 
-def _over(connection: Connection, identity: Identity) -> ports.Repositories:
+def _over(connection: RegistryTransport, identity: Identity) -> ports.Repositories:
     client = RegistryClient(connection, identity)
     return ports.Repositories(
         images=RemoteImages(client),

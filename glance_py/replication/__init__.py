@@ -1,20 +1,23 @@
-"""Images from one place to another: a server, or a directory in between.
+"""Copies images between Image services, or between a service and a directory.
 
-What an image is, here, is the JSON of the Image API v2.  Nothing in this package
-knows a database, a store or the command line.
+An image is the JSON document of the Image API v2.  This package depends on no other of the service.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from glance_py.domain.image import RESERVED_PREFIX
 
-ImageDocument = dict[str, Any]
+#: An image as the Image API v2 shows it (``GET /v2/images/{image_id}``).
+ImageDocument: TypeAlias = dict[str, Any]
 
-#: Attributes that a server gives itself, or that mean something there only.
+#: The values of an attribute on the first and on the second side, None without one.
+Difference: TypeAlias = tuple[Any, Any]
+
+#: Attributes that a server sets itself, or that are valid on one server only.
 READ_ONLY = frozenset(
     {
         "id",
@@ -41,17 +44,17 @@ _ID = re.compile("[0-9A-Fa-f]{8}(-?)[0-9A-Fa-f]{4}(?:\\1[0-9A-Fa-f]{4}){2}\\1[0-
 
 
 class ReplicationError(Exception):
-    """What went wrong with one image, or with all; a sentence for the operator."""
+    """An image, or all of them, could not be copied; the message is printed."""
 
 
 class TransferInterrupted(ReplicationError):
-    """Data ended too soon; reading on from there may do."""
+    """The data ended too early; a read from that position may succeed."""
 
 
 def validated_id(image_id: object) -> str:
-    """The id of an image, which becomes part of paths and of URLs here.
+    """The id of an image, checked because it becomes part of paths and URLs.
 
-    :raises ReplicationError: it is no UUID, as a server that is not to be trusted may send.
+    :raises ReplicationError: it is not a UUID; a server may send any text.
     """
     if not isinstance(image_id, str) or not _ID.fullmatch(image_id):
         raise ReplicationError(f"its id {image_id!r} is not a UUID")
@@ -59,31 +62,31 @@ def validated_id(image_id: object) -> str:
 
 
 class ImageSource(Protocol):
-    """Where images come from."""
+    """What images are copied from: a server or a directory."""
 
     def images(self) -> Iterator[ImageDocument]:
-        """All images.
+        """Yields all images.
 
         :raises ReplicationError: they cannot be listed.
         """
 
     def read_data(self, image: ImageDocument, start: int) -> Iterator[bytes]:
-        """The image's data from byte ``start`` on.
+        """Yields the image's data from byte ``start`` on, in chunks.
 
-        :raises TransferInterrupted: it ended too soon.
-        :raises ReplicationError: there is none.
+        :raises TransferInterrupted: it ended too early.
+        :raises ReplicationError: the image has no data.
         """
 
 
 def has_data(image: ImageDocument) -> bool:
-    """Is there data to be had?"""
+    """True when the data of the image can be downloaded, at least by an administrator."""
     return image["status"] in ("active", "deactivated")
 
 
 def copied_attributes(image: ImageDocument, excluded: frozenset[str]) -> dict[str, Any]:
-    """The attributes of an image that a copy of it has, too.
+    """The attributes of an image that are copied, without those that are None.
 
-    :param excluded: names that are left out.
+    :param excluded: names of attributes that are not copied.
     """
     return {
         name: value
@@ -96,20 +99,20 @@ def copied_attributes(image: ImageDocument, excluded: frozenset[str]) -> dict[st
 
 
 def has_same_data(one: ImageDocument, other: ImageDocument) -> bool:
-    """Is the data the same, as far as hashes and sizes tell?"""
+    """True when both have the same hash; without hashes to compare, the same size."""
     if one.get("os_hash_value") and one.get("os_hash_algo") == other.get("os_hash_algo"):
-        return one["os_hash_value"] == other.get("os_hash_value")
+        return bool(one["os_hash_value"] == other.get("os_hash_value"))
     if one.get("checksum") and other.get("checksum"):
-        return one["checksum"] == other["checksum"]
+        return bool(one["checksum"] == other["checksum"])
     return one.get("size") == other.get("size")
 
 
 def differences(
     one: ImageDocument, other: ImageDocument, excluded: frozenset[str]
-) -> dict[str, tuple]:
-    """Name to (value of ``one``, value of ``other``), of all attributes that differ."""
+) -> dict[str, Difference]:
+    """Name -> values, of all copied attributes that differ."""
     mine, theirs = copied_attributes(one, excluded), copied_attributes(other, excluded)
-    found = {}
+    found: dict[str, Difference] = {}
     for name in sorted(mine.keys() | theirs.keys()):
         values = mine.get(name), theirs.get(name)
         if name == "tags":

@@ -1,7 +1,6 @@
-"""The copy of one image, and what there is to say about it.
+"""Copies or compares one image.
 
-What is equal already is left alone, so that a copy that broke off is repeated
-and goes on where it was.
+Only differences are copied, so that an interrupted copy can be repeated and continues.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 from glance_py.replication import (
     ImageDocument,
@@ -24,21 +24,22 @@ from glance_py.replication import (
 from glance_py.replication.directory import ImageDirectory, read_resuming
 from glance_py.replication.server import ImageServer
 
-#: Seconds between attempts to remove what was begun.
+#: Seconds to wait before each attempt to delete an incomplete image.
 DELETE_RETRY_DELAYS = (0.0, 0.5, 1.0, 2.0)
 
-#: Called with the size of each piece of data that has gone.
-ProgressCallback = Callable[[int], None]
+#: Called with the number of bytes of each chunk that was copied.
+ProgressCallback: TypeAlias = Callable[[int], None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CopyOptions:
-    """``metadata_only``: no data goes; ``excluded``: attributes that are not copied."""
+    """What to copy; ``excluded`` are the names of attributes that are not copied."""
 
     metadata_only: bool = False
     excluded: frozenset[str] = frozenset()
 
     def copies_data(self, image: ImageDocument) -> bool:
+        """True when the data of ``image`` is to be copied."""
         return has_data(image) and not self.metadata_only
 
 
@@ -49,10 +50,10 @@ def to_server(
     options: CopyOptions,
     on_bytes: ProgressCallback,
 ) -> str:
-    """Bring an image to a server.
+    """Copy an image to a server.
 
     :returns: what was done: ``created``, ``updated``, ``uploaded`` or ``equal``.
-    :raises ReplicationError: it could not be done; what was begun is removed again.
+    :raises ReplicationError: the copy failed; an image that it created was deleted.
     """
     found = target.find(validated_id(image["id"]))
     if found is None:
@@ -80,10 +81,10 @@ def to_directory(
     options: CopyOptions,
     on_bytes: ProgressCallback,
 ) -> str:
-    """Bring an image to a directory.
+    """Copy an image to a directory.
 
     :returns: what was done: ``created``, ``updated``, ``downloaded`` or ``equal``.
-    :raises ReplicationError: it could not be done.
+    :raises ReplicationError: the copy failed.
     """
     found = target.find(validated_id(image["id"]))
     copied = {name: value for name, value in image.items() if name not in options.excluded}
@@ -100,9 +101,9 @@ def to_directory(
 
 
 def compare(image: ImageDocument, target: ImageServer, options: CopyOptions) -> list[str]:
-    """Sentences about what differs, none when nothing does.
+    """A line of text about each difference; an empty list when the images are equal.
 
-    :raises ReplicationError: the target does not tell.
+    :raises ReplicationError: the target refuses or does not answer.
     """
     found = target.find(validated_id(image["id"]))
     if found is None:
@@ -127,7 +128,7 @@ def _create(
     on_bytes: ProgressCallback,
 ) -> None:
     values = copied_attributes(image, options.excluded)
-    # Last of all, or what failed could not be removed.
+    # Set at the end, because a protected image could not be deleted after a failure.
     protected = values.pop("protected", False)
     target.create({"id": image["id"], **values})
     try:
@@ -143,9 +144,10 @@ def _create(
 
 
 def _delete_incomplete(image: ImageDocument, target: ImageServer) -> None:
-    """Take back what was begun; the server may need a moment to see that the upload is over.
+    """Delete an image that could not be completed.
 
-    What cannot be removed has no data, and the next run goes on with it.
+    The server refuses this until it has noticed that the upload ended.  An image that cannot be
+    deleted has no data, and the next run continues with it.
     """
     for pause in DELETE_RETRY_DELAYS:
         time.sleep(pause)
@@ -157,16 +159,16 @@ def _delete_incomplete(image: ImageDocument, target: ImageServer) -> None:
 def _upload(
     image: ImageDocument, source: ImageSource, target: ImageServer, on_bytes: ProgressCallback
 ) -> None:
-    """Send the data, and compare what arrived.
+    """Upload the data, and compare its hash on the server.
 
-    :raises ReplicationError: it broke off, or is something else there.
+    :raises ReplicationError: the upload failed or the hash differs.
     """
     target.upload(
         image["id"], _with_progress(read_resuming(image, source), on_bytes), image.get("size")
     )
     arrived = target.find(image["id"])
     if arrived is None or not has_same_data(image, arrived):
-        raise ReplicationError("what arrived is not what was sent")
+        raise ReplicationError("the data on the target differs from the data that was sent")
 
 
 def _with_progress(data: Iterator[bytes], on_bytes: ProgressCallback) -> Iterator[bytes]:

@@ -1,7 +1,7 @@
-"""A directory of images: for each one a JSON file named by its id, and ``<id>.img``.
+"""A directory of images: for each image a JSON file named by its id, and a file ``<id>.img``.
 
-Data that is not complete yet has the ending ``.img.part`` and is read on when
-the copy is repeated.  A file without that ending is whole and has been checked.
+Incomplete data is in ``<id>.img.part``, and the next copy continues it.  The data in ``<id>.img``
+is complete and was compared with the image's hash.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from glance_py.replication import (
     validated_id,
 )
 
-#: How often reading on is tried after the data broke off, without getting any further.
+#: How many reads in a row may end without a byte before a transfer fails.
 MAX_ATTEMPTS = 5
 
 
 class ImageDirectory:
-    """Images in ``path``.
+    """The images in the directory ``path``.
 
-    :raises ReplicationError: there is no such directory.
+    :param chunk_size: bytes that are read at once.
+    :raises ReplicationError: the directory does not exist.
     """
 
     def __init__(self, path: str, chunk_size: int = 65536) -> None:
@@ -50,14 +51,15 @@ class ImageDirectory:
                 raise ReplicationError(f"{path} cannot be read as an image: {error}") from None
 
     def find(self, image_id: str) -> ImageDocument | None:
-        """The image, or None."""
+        """The image with this id; None when it is not in the directory."""
         path = self._path / validated_id(image_id)
-        return json.loads(path.read_text()) if path.exists() else None
+        found: ImageDocument | None = json.loads(path.read_text()) if path.exists() else None
+        return found
 
     def has_data(self, image: ImageDocument) -> bool:
-        """Is the image's data here, whole?"""
+        """True when the complete data of the image is in the directory."""
         try:
-            return self._data_path(image).stat().st_size == image["size"]
+            return bool(self._data_path(image).stat().st_size == image["size"])
         except OSError:
             return False
 
@@ -72,7 +74,7 @@ class ImageDirectory:
                 yield chunk
 
     def save_metadata(self, image: ImageDocument) -> None:
-        """Write down what an image is."""
+        """Write the JSON file of an image; it replaces an older one atomically."""
         path = self._path / validated_id(image["id"])
         written = path.with_name(f"{path.name}.json.part")
         written.write_text(json.dumps(image, indent=2, sort_keys=True, ensure_ascii=False))
@@ -81,10 +83,10 @@ class ImageDirectory:
     def save_data(
         self, image: ImageDocument, source: ImageSource, on_bytes: Callable[[int], None]
     ) -> None:
-        """Bring an image's data here, from where it broke off the last time.
+        """Copy the data of an image, from where the last copy was interrupted.
 
-        :param on_bytes: called with the number of bytes of each piece.
-        :raises ReplicationError: it broke off again and again, or is not what it should be.
+        :param on_bytes: called with the number of bytes of each chunk, and of the part that exists.
+        :raises ReplicationError: the transfer failed, or the data does not match the hash.
         """
         path = self._data_path(image)
         part = path.with_name(f"{path.name}.part")
@@ -101,7 +103,7 @@ class ImageDirectory:
             os.fsync(file.fileno())
         if not self._is_intact(part, image):
             part.unlink()
-            raise ReplicationError("its data is not what its hash says; it was removed again")
+            raise ReplicationError("its data does not match its hash and was removed")
         part.replace(path)
 
     def _data_path(self, image: ImageDocument) -> pathlib.Path:
@@ -111,19 +113,20 @@ class ImageDirectory:
         with open(path, "rb") as file:
             if image.get("os_hash_value") and image["os_hash_algo"] in hashlib.algorithms_available:
                 found = hashlib.file_digest(file, image["os_hash_algo"]).hexdigest()
-                return found == image["os_hash_value"]
+                return bool(found == image["os_hash_value"])
             if image.get("checksum"):
                 found = hashlib.file_digest(
                     file, lambda: hashlib.md5(usedforsecurity=False)
                 ).hexdigest()
-                return found == image["checksum"]
+                return bool(found == image["checksum"])
         return image.get("size") in (None, path.stat().st_size)
 
 
 def read_resuming(image: ImageDocument, source: ImageSource, start: int = 0) -> Iterator[bytes]:
-    """The data from ``start`` on; where it breaks off, it is asked for from there.
+    """Yields the data from byte ``start`` on; an interrupted read is continued.
 
-    :raises ReplicationError: it broke off again and again without a byte in between.
+    :raises TransferInterrupted: MAX_ATTEMPTS reads in a row ended without a byte.
+    :raises ReplicationError: the source refuses to send the data.
     """
     failed = 0
     while True:

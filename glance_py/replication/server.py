@@ -1,19 +1,23 @@
-"""One Image API v2 as a place to copy from and to."""
+"""An Image service, by its API v2, as source and target of copies."""
 
 from __future__ import annotations
 
 import json
 import urllib.parse
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import urllib3
 
-from glance_py.replication import ImageDocument, ReplicationError, TransferInterrupted
+from glance_py.replication import (
+    Difference,
+    ImageDocument,
+    ReplicationError,
+    TransferInterrupted,
+)
 
-#: Seconds without a byte after which a connection is given up.
+#: Seconds without a byte after which a request fails.
 TIMEOUT = 120
-#: Images that are asked for at once.
+#: Images in a page of a list.
 PAGE_SIZE = 200
 
 JSON = "application/json"
@@ -22,11 +26,14 @@ OCTET_STREAM = "application/octet-stream"
 
 
 class ImageServer:
-    """A service at ``url``.
+    """The service at ``url``.
 
-    :param token: sent with each request, if any.
-    :param chunk_size: bytes that are read at a time.
-    :param verify: check the certificate; ``cacert`` names a file with the issuers.
+    :param url: ``host:port`` or a URL, with or without ``/v2``.
+    :param token: sent with each request; None sends none.
+    :param chunk_size: bytes that are read at once.
+    :param verify: check the server's certificate.
+    :param cacert: file with CA certificates; None for those of the system.
+    :raises ReplicationError: ``url`` is neither.
     """
 
     def __init__(
@@ -51,24 +58,25 @@ class ImageServer:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
     def images(self) -> Iterator[ImageDocument]:
-        """All images that the token's owner can list, hidden ones too.
+        """Yields all images that are visible to the token, including hidden ones.
 
         :raises ReplicationError: they cannot be listed.
         """
         for hidden in ("false", "true"):
             path = f"/v2/images?limit={PAGE_SIZE}&visibility=all&os_hidden={hidden}&sort=id:asc"
             while path:
-                page = self._request_json("GET", path)
+                page = self._request("GET", path).json()
                 yield from page["images"]
                 path = page.get("next", "")
 
     def find(self, image_id: str) -> ImageDocument | None:
-        """The image, or None.
+        """The image with this id; None when the server has none.
 
-        :raises ReplicationError: the server refuses to tell.
+        :raises ReplicationError: the server refuses or does not answer.
         """
         response = self._request("GET", f"/v2/images/{image_id}", allow_missing=True)
-        return response.json() if response.status == 200 else None
+        found: ImageDocument | None = response.json() if response.status == 200 else None
+        return found
 
     def read_data(self, image: ImageDocument, start: int = 0) -> Iterator[bytes]:
         """See :class:`glance_py.replication.ImageSource`."""
@@ -78,7 +86,7 @@ class ImageServer:
         )
         try:
             if response.status == 204:
-                raise ReplicationError("the server has no data of it")
+                raise ReplicationError("the server has no data of this image")
             if start and response.status != 206:
                 _skip(response, start, self._chunk_size)
             yield from response.stream(self._chunk_size)
@@ -87,16 +95,18 @@ class ImageServer:
         finally:
             response.close()
 
-    def create(self, image: dict[str, Any]) -> ImageDocument:
-        """A new image without data.
+    def create(self, image: ImageDocument) -> None:
+        """Create an image without data.
 
+        :param image: the attributes that the API accepts.
         :raises ReplicationError: the server refuses.
         """
-        return self._request_json("POST", "/v2/images", image)
+        self._request("POST", "/v2/images", json.dumps(image).encode(), {"Content-Type": JSON})
 
-    def update(self, image_id: str, values: dict[str, tuple]) -> None:
-        """Give attributes their values: name to (new, old), None for none.
+    def update(self, image_id: str, values: Mapping[str, Difference]) -> None:
+        """Change attributes.
 
+        :param values: name -> new and old value, None without one.
         :raises ReplicationError: the server refuses.
         """
         changes = []
@@ -112,10 +122,11 @@ class ImageServer:
         )
 
     def upload(self, image_id: str, data: Iterator[bytes], size: int | None) -> None:
-        """Send the data of an image that has none.
+        """Upload the data of an image that has none.
 
+        :param size: bytes of the data, None when that is not known.
         :raises ReplicationError: the server refuses.
-        :raises TransferInterrupted: ``data`` or the connection ended too soon.
+        :raises TransferInterrupted: ``data`` or the connection ended too early.
         """
         headers = {"Content-Type": OCTET_STREAM}
         if size is not None:
@@ -123,34 +134,35 @@ class ImageServer:
         self._request("PUT", f"/v2/images/{image_id}/file", data, headers)
 
     def deactivate(self, image_id: str) -> None:
-        """Switch an image off.
+        """Deactivate an image.
 
         :raises ReplicationError: the server refuses.
         """
         self._request("POST", f"/v2/images/{image_id}/actions/deactivate")
 
     def delete(self, image_id: str) -> None:
-        """Remove an image.
+        """Delete an image.
 
         :raises ReplicationError: the server refuses.
         """
         self._request("DELETE", f"/v2/images/{image_id}")
 
-    def _request_json(self, method: str, path: str, body: Any = None) -> Any:
-        if body is None:
-            return self._request(method, path).json()
-        return self._request(method, path, json.dumps(body).encode(), {"Content-Type": JSON}).json()
-
     def _request(
         self,
         method: str,
         path: str,
-        body: Any = None,
+        body: bytes | Iterator[bytes] | None = None,
         headers: dict[str, str] | None = None,
         allow_missing: bool = False,
         stream: bool = False,
     ) -> urllib3.BaseHTTPResponse:
-        """One request; a status of 400 or more raises, but 404 when ``allow_missing``."""
+        """Send one request.
+
+        :param allow_missing: return an answer with the status 404.
+        :param stream: do not read the body of the answer; the caller must close it.
+        :raises ReplicationError: the status is 400 or more.
+        :raises TransferInterrupted: the server cannot be reached or the connection failed.
+        """
         try:
             response = self._pool.request(
                 method,
@@ -171,7 +183,7 @@ class ImageServer:
 
 
 def _url(text: str) -> str:
-    """``host:port`` or a URL, without the version of the API."""
+    """The URL without the version of the API, from ``host:port`` or a URL."""
     url = text if "://" in text else f"http://{text}"
     parts = urllib.parse.urlsplit(url)
     if not parts.hostname:
@@ -180,11 +192,11 @@ def _url(text: str) -> str:
 
 
 def _skip(response: urllib3.BaseHTTPResponse, number: int, chunk_size: int) -> None:
-    """Read what is there already, from a server that does not know ranges."""
+    """Discard the first bytes of an answer, of a server that ignores ``Range``."""
     while number > 0:
         chunk = response.read(min(chunk_size, number))
         if not chunk:
-            raise TransferInterrupted("the data is shorter than it was")
+            raise TransferInterrupted("the data ended before the part that is missing")
         number -= len(chunk)
 
 
@@ -193,7 +205,7 @@ def _error_reason(error: Exception) -> str:
 
 
 def _error_message(body: bytes) -> str:
-    """The sentence in an error's body, which is JSON, HTML or text."""
+    """The message in the body of an error, which is JSON, HTML or text."""
     text = body.decode("utf-8", "replace")
     try:
         found = json.loads(text)

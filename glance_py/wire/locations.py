@@ -182,22 +182,24 @@ class LocationDraft:
             elif known != value:
                 raise errors.Conflict(f"{name} is already set with a different value.")
 
-    def apply_to(self, change: ImageChange) -> None:
-        """Add the difference to the locations of the image to ``change``."""
+    def apply_to(self, change: ImageChange) -> ImageChange:
+        """``change`` with the difference to the locations of the image."""
         kept = {location.id for location in self._current if location.id is not None}
-        change.add_locations = tuple(x for x in self._current if x.id is None)
-        change.location_indexes = tuple(
-            index for index, location in enumerate(self._current) if location.id is None
+        return change.evolve(
+            fields={**change.fields, **self._digests},
+            add_locations=tuple(x for x in self._current if x.id is None),
+            location_indexes=tuple(
+                index for index, location in enumerate(self._current) if location.id is None
+            ),
+            remove_locations=self._missing
+            + tuple(location for key, location in self._original.items() if key not in kept),
+            update_locations=tuple(
+                location
+                for location in self._current
+                if location.id is not None
+                and location.metadata != self._original[location.id].metadata
+            ),
         )
-        change.remove_locations = self._missing + tuple(
-            location for key, location in self._original.items() if key not in kept
-        )
-        change.update_locations = tuple(
-            location
-            for location in self._current
-            if location.id is not None and location.metadata != self._original[location.id].metadata
-        )
-        change.fields.update(self._digests)
 
 
 def _location(value: CheckedObject) -> Location:

@@ -215,7 +215,7 @@ class _PatchApplier:
         self._image = image
         self._writable = loader.writable
         self._rules = rules
-        self._change = ImageChange()
+        self._collected = _Collected()
         self._draft: LocationDraft | None = None
 
     def apply_operation(self, operation: Operation) -> None:
@@ -225,11 +225,11 @@ class _PatchApplier:
         if operation.name == "locations":
             self._apply_location_operation(operation)
         elif operation.name in self._writable:
-            _set_field(self._image, self._change, operation)
+            _set_field(self._image, self._collected, operation)
             if operation.name in ("disk_format", "container_format"):
                 self._update_image(**{operation.name: operation.value})
         else:
-            _set_property(self._image, self._change, operation)
+            _set_property(self._image, self._collected, operation)
 
     def _apply_location_operation(self, operation: Operation) -> None:
         if self._draft is None:
@@ -246,9 +246,8 @@ class _PatchApplier:
 
     def change(self) -> ImageChange:
         """The change that the operations so far make."""
-        if self._draft is not None:
-            self._draft.apply_to(self._change)
-        return self._change
+        change = self._collected.change()
+        return change if self._draft is None else self._draft.apply_to(change)
 
     def rejected_change(self, operation: Operation, error: errors.GlanceError) -> ImageChange:
         """The same with the fields that ``operation``, which failed with ``error``, would change.
@@ -257,19 +256,37 @@ class _PatchApplier:
         """
         change = self.change()
         if operation.name == "locations":
-            if operation.op == "remove":
-                change.remove_locations += (Location(""),)
-            else:
-                change.add_locations += (Location(""),)
+            name = "remove_locations" if operation.op == "remove" else "add_locations"
+            change = change.evolve(**{name: (*getattr(change, name), Location(""))})
         elif operation.name in self._writable:
-            change.fields[operation.name] = operation.value
+            change = change.evolve(fields={**change.fields, operation.name: operation.value})
         else:
-            change.set_properties[operation.name] = ""
+            change = change.evolve(set_properties={**change.set_properties, operation.name: ""})
         changes = {each.name: getattr(change, each.name) for each in dataclasses.fields(change)}
         return RejectedChange(**changes, error=error)
 
 
-def _set_field(image: Image, change: ImageChange, operation: Operation) -> None:
+@dataclasses.dataclass(slots=True)
+class _Collected:
+    """The fields of the change that operations on other attributes than locations make."""
+
+    fields: dict[str, CheckedValue] = dataclasses.field(default_factory=dict)
+    set_properties: dict[str, str] = dataclasses.field(default_factory=dict)
+    remove_properties: set[str] = dataclasses.field(default_factory=set)
+    tags: list[str] | None = None
+    expected: frozenset[str] | None = None
+
+    def change(self) -> ImageChange:
+        return ImageChange(
+            fields=self.fields,
+            set_properties=self.set_properties,
+            remove_properties=frozenset(self.remove_properties),
+            tags=self.tags,
+            expected=self.expected,
+        )
+
+
+def _set_field(image: Image, change: _Collected, operation: Operation) -> None:
     if operation.op == "remove":
         raise errors.Forbidden(f"Property {operation.name} may not be removed.")
     if operation.op == "insert":
@@ -286,7 +303,7 @@ def _set_field(image: Image, change: ImageChange, operation: Operation) -> None:
     change.fields[operation.name] = operation.value
 
 
-def _set_property(image: Image, change: ImageChange, operation: Operation) -> None:
+def _set_property(image: Image, change: _Collected, operation: Operation) -> None:
     name = operation.name
     exists = name in change.set_properties or (
         name in image.properties and name not in change.remove_properties

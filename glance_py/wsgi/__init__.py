@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from wsgiref.types import WSGIApplication
 
 
-def __getattr__(name: str) -> Any:
-    """Build the application when a server first asks for it, not when something is imported."""
+def __getattr__(name: str) -> WSGIApplication:
+    """Build ``application`` when a server first reads it, not when a submodule is imported.
+
+    :raises AttributeError: another name.
+    """
     if name == "application":
         from glance_py.app import wsgi_application
 

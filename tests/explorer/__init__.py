@@ -2,5 +2,5 @@
 
 The production code runs in threads that stop at every call of a port (records, stores, clock).
 A scheduler resumes one of them at a time, lets calls fail in the ways in which calls fail, and lets
-processes stand still or die.  ``python -m tests.explorer --help`` says how to run it.
+processes pause or crash.  ``python -m tests.explorer --help`` shows how to run it.
 """

@@ -65,7 +65,7 @@ def unguarded_writes() -> Iterator[None]:
 
 @contextlib.contextmanager
 def unclaimed_rollback() -> Iterator[None]:
-    """Whoever rolls an import back does not ask whether it is still the one that it made."""
+    """A rollback does not check that the claim of the import is still held."""
     roll_back = rollback.ImportRollback.roll_back
 
     def unclaimed(self, ctx, claim, stores, failed, names):

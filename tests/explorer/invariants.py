@@ -45,25 +45,25 @@ class Violation(Exception):
 
 @dataclasses.dataclass(slots=True)
 class Expectations:
-    """What the clients of a schedule were told.
+    """The answers that the clients of a schedule got.
 
     uploaded, removed
         By image, the digest of data whose upload was answered with success, and images whose
         removal was.
     deleting
-        Images that somebody tried to delete; what is known of their data counts no more.
+        Images that a client tried to delete; their data may be there or not.
     staged
         Data whose staging was acknowledged, by process.
     tasks
         By task: the process that worked on it, and the data that it brings; None: what was staged.
     foreign
-        Objects that were there before, which belong to nobody until they are registered.
+        Objects that were there before; they belong to no image until they are registered.
     failed
         Work of a process that nothing was injected into, which failed: (process, sentence).
     left_behind
-        Objects of which nobody can know but ``glance-manage store check``.
+        Objects of which only ``glance-manage store check`` can know.
     restoring
-        Did somebody ask for the image back?
+        True when a client asked for the image to be restored.
     """
 
     uploaded: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -119,11 +119,11 @@ def check_step(cluster: Cluster) -> None:
 def quiesce(cluster: Cluster, schedule: Schedule) -> None:
     """Let recovery, sweeps and the scrubber of a healthy process do their work."""
     last = cluster.hosts[CLEANER]
-    alive = [host for host in cluster.hosts.values() if not host.process.is_dead]
+    running = [host for host in cluster.hosts.values() if not host.process.is_dead]
     for _ in range(MAX_ROUNDS):
         recovery = last.recovery()
         for _ in range(MAX_SCANS):
-            for host in alive:
+            for host in running:
                 host.send_heartbeats()
             if _is_quiescent(cluster):
                 return
@@ -224,7 +224,7 @@ def _check_orphans(cluster: Cluster, expectations: Expectations) -> None:
     staged = {object_name(*row) for row in cluster.query(_STAGED)}
     for name in cluster.staged():
         if name not in staged:
-            raise Violation(f"Nobody waits for the staged data {name}")
+            raise Violation(f"No image needs the staged data {name}")
     for name in staged:
         if name not in cluster.staged():
             raise Violation(f"The staged data {name} is gone")

@@ -1,4 +1,4 @@
-"""Who does what at the same time: a client is a function that runs in the thread of its process."""
+"""The scenarios: clients that work at the same time, each a function in a thread of its process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_TRIES, RETRY_SECONDS = 12, 10.0
 
 
 class AppClient:
-    """One client and what it was told.
+    """One client and the answers that it got.
 
     :param name: of its process; with a second letter, it works on another image.
     """
@@ -95,7 +95,7 @@ class AppClient:
         )
 
     def import_staged(self) -> None:
-        """Import what somebody staged."""
+        """Import the staged data."""
         self.retry_until_done(
             lambda: self._advance(
                 {"uploading": lambda image: self._import(image, GLANCE_DIRECT, ["one"])},

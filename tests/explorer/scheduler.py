@@ -1,8 +1,8 @@
 """One schedule: threads that run one at a time, and a clock that moves when all of them wait.
 
 An actor is a thread of a process of the service.  Before every call of a port it stops in
-:meth:`Schedule.step`, where it is decided who goes on.  Each decision has a number; a plan
-says what happens at some of them instead of the default (the present actor goes on and
+:meth:`Schedule.step`, which decides which actor goes on.  Each decision has a number; a plan
+determines what happens at some of them instead of the default (the present actor goes on and
 nothing fails), so that a plan is a schedule that can be printed and replayed.
 """
 
@@ -24,7 +24,7 @@ READ, WRITE, PUBLISH, DELETE, GET, SOURCE, WAKE = (
     "wake",
 )
 
-#: The process dies: none of its threads goes on.
+#: The process crashes: none of its threads goes on.
 CRASH = "crash"
 #: The whole process stands still while others go on, and comes back.
 PAUSE = "pause"
@@ -78,7 +78,7 @@ class DecisionLimitExceeded(Exception):
 class Process:
     """A process of the service.
 
-    ``needs_heartbeat`` says whether its heartbeat thread has anything to do.
+    ``needs_heartbeat`` is true when its heartbeat thread has something to do.
     """
 
     name: str
@@ -180,7 +180,7 @@ class Schedule:
         #: What was injected: (decision, what), and the description of each decision.
         self.injected: list[tuple[int, tuple[str, ...]]] = []
         self.log: list[str] | None = None
-        #: At each decision: who was to go on with what, and who else could have been.
+        #: At each decision: kind and label of the next step, and the other actors that could go on.
         self.choices: list[tuple[str, str, tuple[str, ...]]] = []
         self.active = False
         self.failure: BaseException | None = None
@@ -291,7 +291,7 @@ class Schedule:
         self._yield(actor)
 
     def deliver_later(self, what: str, run: Callable[[], object]) -> None:
-        """Have a write of this actor done later, by nobody."""
+        """Have a write of this actor delivered later, by the database."""
         by = self._current.name if self._current else "?"
         name = f"write{next(self._sequence)}"
         actor = Actor(name, Process(name), run)
@@ -312,7 +312,7 @@ class Schedule:
 
     @property
     def current(self) -> Actor | None:
-        """Who is at work."""
+        """The actor that runs now."""
         return self._current
 
     def note(self, line: str) -> None:
@@ -344,7 +344,7 @@ class Schedule:
             actor.worker.gate.release()
 
     def _next(self) -> Actor | None:
-        """Decide who goes on; None when the schedule is over."""
+        """The actor that goes on; None when the schedule is over."""
         try:
             following = self._decide()
         except BaseException as error:
@@ -389,7 +389,7 @@ class Schedule:
             return actor
 
     def _apply(self, actor: Actor, chosen: tuple[str, ...]) -> bool:
-        """Do what the plan says; must it be decided again?"""
+        """Apply a decision of the plan; True when the actor must be chosen again."""
         what = chosen[0]
         if what == "switch":
             for other in self.actors:
@@ -427,7 +427,7 @@ class Schedule:
                 each.wake = min(each.wake, self.now + 5.0)
 
     def _default(self) -> Actor | None:
-        """Who goes on when the plan says nothing, at the earliest time at which anybody does."""
+        """The actor that goes on without the plan: the present one, or the one that wakes first."""
         focus = self._preferred
         if focus is not None and self._is_ready(focus):
             return focus
@@ -456,7 +456,7 @@ class Schedule:
         return not actor.is_done and not actor.process.is_dead and actor.wake is None
 
     def others(self, actor: Actor) -> tuple[str, ...]:
-        """Who could go on instead."""
+        """The names of the actors that could go on instead."""
         return tuple(
             other.name
             for other in self.actors

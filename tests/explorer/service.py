@@ -28,7 +28,6 @@ from glance_py import app, claims, config, gateway, recovery
 from glance_py.context import RequestContext
 from glance_py.db import migrations
 from glance_py.db.database import Database, open_database
-from glance_py.db.images import SqlImages
 from glance_py.db.repositories import sql_repositories
 from glance_py.dependencies import Dependencies
 from glance_py.domain import errors
@@ -48,6 +47,7 @@ from glance_py.safe_http import Response
 from glance_py.scrubber import Scrubber
 from glance_py.settings import Settings
 from glance_store_py import errors as store_errors
+from glance_store_py.config import STAGING_STORE
 from glance_store_py.driver import AddResult, ObjectData
 from glance_store_py.drivers import file, memory
 from glance_store_py.guard import GuardedDriver
@@ -59,7 +59,7 @@ from tests.explorer.scheduler import Actor, Process, Schedule
 #: Names of the processes of clients, of recoveries, and of what puts everything in order at last.
 CLIENTS, RECOVERIES, CLEANER = ("A", "B", "C"), ("R", "S"), "Z"
 
-STAGING = claims.STAGING_STORE
+STAGING = STAGING_STORE
 EPOCH = datetime.datetime(2030, 1, 1)
 PROJECT = "p"
 CONFIGURATION = """\
@@ -111,7 +111,7 @@ class ScheduledClock:
         return EPOCH + datetime.timedelta(seconds=self.monotonic() - 1000.0)
 
     def step(self, kind: str, label: str) -> str | None:
-        """See :meth:`Schedule.step`; between schedules nobody waits."""
+        """See :meth:`Schedule.step`; between schedules it returns at once."""
         schedule = self.schedule
         return schedule.step(kind, label) if schedule is not None and schedule.active else None
 
@@ -224,13 +224,6 @@ def _caller() -> str:
     return frame.f_code.co_qualname.removeprefix("Sql") if frame is not None else "?"
 
 
-class SteppedImages(SqlImages):
-    """What is on its way to the database does not change any more, unlike the object in memory."""
-
-    def update(self, ctx, image, change):
-        return super().update(ctx, image, dataclasses.replace(change))
-
-
 class MemoryDriver(memory.MemoryDriver):
     """Objects in memory; it stops before it publishes, removes or reads one."""
 
@@ -245,7 +238,7 @@ class MemoryDriver(memory.MemoryDriver):
         #: Which process wrote an object, and objects of attempts that had lost their claim.
         self.published: dict[str, Process | None] = {}
         self.written_after_loss = written_after_loss
-        #: Objects whose writer was told that they could not be written.
+        #: Objects whose writer got an error although they were written.
         self.orphaned: set[str] = set()
 
     def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> AddResult:
@@ -282,7 +275,7 @@ class MemoryDriver(memory.MemoryDriver):
             raise store_errors.RemoteServiceUnavailable
 
     def data(self) -> dict[str, bytes]:
-        """All objects by their addresses, whoever may see them."""
+        """All objects by URL."""
         return {f"memory://{self._store}{path}": data for path, data in self._objects.items()}
 
     def clear(self) -> None:
@@ -377,7 +370,7 @@ class _NoNotifier:
 
 class _NoFilter:
     def check(self, url: str, skip_lists: bool = True) -> None:
-        """Every address may be asked."""
+        """Every URL passes."""
 
 
 class _FakeFetcher:
@@ -506,9 +499,7 @@ class Cluster:
         sa.event.listen(made, "do_connect", lambda *_: self.sql)
         self.database = SteppedDatabase(made)
         migrations.upgrade(self.database)
-        self.repositories = dataclasses.replace(
-            sql_repositories(self.database), images=SteppedImages(self.database)
-        )
+        self.repositories = sql_repositories(self.database)
         self.drivers: dict[str, MemoryDriver] = {}
         self.written_after_loss: set[str] = set()
         self.quota = 0
@@ -610,7 +601,7 @@ class Cluster:
         )
 
     def is_left_behind(self, url: str) -> bool:
-        """Can nobody know of an object but ``glance-manage store check``?
+        """True for an object of which only ``glance-manage store check`` can know.
 
         It was published by an attempt that had lost its claim and died then, or after its
         store had reported an error.

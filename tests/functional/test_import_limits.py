@@ -19,7 +19,7 @@ class ImportLimitsTest(ImportCase):
     options = "use_keystone_limits = true\n"
 
     def setUp(self) -> None:
-        known = dict.fromkeys(limits.RESOURCES, -1) | {LIMIT: 1}
+        known = dict.fromkeys(limits.UNIFIED_LIMITS, -1) | {LIMIT: 1}
         self.enterContext(
             mock.patch.object(
                 limits._LimitCache, "limits", lambda cache, project, refresh=False: known

@@ -12,7 +12,7 @@ import os
 import unittest
 
 from glance_py import app
-from glance_py.layers import property_protection
+from glance_py.layers import property_rules
 from glance_py.policies import enforcer
 from tests.functional import service
 from tests.functional.client import AppClient
@@ -109,7 +109,7 @@ class PropertyProtectionTest(ReloadCase):
         self.assertEqual((403, 201), (self.create("x_a"), self.create("other")))
         self.write("rules.conf", section("^x_") + section(".*"))
         self.soon(lambda: self.create("x_a"), 201)
-        with self.assertLogs(property_protection.LOG, "ERROR") as logs:
+        with self.assertLogs(property_rules.LOG, "ERROR") as logs:
             self.write("rules.conf", "[^x_]\ncreate = admin\n")
             statuses = self.until_logged(logs, lambda: self.create("x_a"))
         self.assertEqual({201}, statuses)

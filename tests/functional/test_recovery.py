@@ -275,8 +275,10 @@ class RecoveryTest(unittest.TestCase):
 
         def late(claim, token):
             change = ImageChange.status("active", expected="saving", size=4)
-            change.holder = holder
-            change.add_locations = (Location(f"file://{self.directory}/fast/{image.id}"),)
+            change = change.evolve(
+                holder=holder,
+                add_locations=(Location(f"file://{self.directory}/fast/{image.id}"),),
+            )
             self.repositories.images.update(ADMIN, image, change)
             return real(claim, token)
 
@@ -299,10 +301,10 @@ class RecoveryTest(unittest.TestCase):
             self.repositories.images.get(ADMIN, image.id), "upload", fields={"status": "saving"}
         )
         change = ImageChange.status("active", expected="saving", size=4)
-        change.holder = holder
+        change = change.evolve(holder=holder)
         self.assertRaises(errors.ClaimLost, self.repositories.images.update, ADMIN, image, change)
         change = ImageChange.status("active", expected="saving", size=4)
-        change.holder = second
+        change = change.evolve(holder=second)
         self.repositories.images.update(ADMIN, image, change)
         self.assertEqual(3, self.repositories.claims.get(image.id).generation)
 

@@ -56,7 +56,8 @@ class LocationImportCase(unittest.TestCase):
             )
         )
         change = ImageChange.status(status, expected="queued")
-        change.acquire = claim_request = self.deps.claims.request("location_import", task.id)
+        claim_request = self.deps.claims.request("location_import", task.id)
+        change = change.evolve(acquire=claim_request)
         grant = self.repositories.images.update(ANN, image, change).grant
         self.claim = Claim(image.id, grant, claim_request, time, lambda claim: True)
         return task

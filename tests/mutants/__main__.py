@@ -29,13 +29,23 @@ class Examination:
         tree: ast.Module,
         covering: Mapping[int, Sequence[str]],
         equivalent: Mapping[tuple[str, str], str],
+        declarations: Sequence[str] = (),
     ) -> None:
-        """Try the chosen mutants of one file."""
+        """Try the chosen mutants of one file.
+
+        :param declarations: places of tests for a file of which none executes a line.
+        """
+        if not any(covering.values()):
+            covering = {}
         runs = []
         for mutant in chosen:
             if (path, mutant.description) in equivalent:
                 continue
-            names = runner.tests_of(covering, tree, mutant)
+            names = (
+                runner.tests_of(covering, tree, mutant)
+                if covering
+                else runner.module_names(declarations)
+            )
             with mutant:
                 text = ast.unparse(tree)
             runs.append((mutant, self._jobs.submit(runner.is_killed, path, text, names)))
@@ -89,7 +99,14 @@ def examine_package(
         chosen = list(operators.general_mutants(tree, rules))
         if sample is not None and len(chosen) > sample:
             chosen = random.Random(f"{seed} {path}").sample(chosen, sample)  # noqa: S311
-        found.file(path, chosen, tree, covering.get(path, {}), packages.EQUIVALENT)
+        found.file(
+            path,
+            chosen,
+            tree,
+            covering.get(path, {}),
+            packages.EQUIVALENT,
+            package.declarations,
+        )
     return report(name, found, package.floor)
 
 

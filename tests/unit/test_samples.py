@@ -16,12 +16,11 @@ import tempfile
 import unittest
 
 from oslo_config import cfg, generator
-from oslo_policy import generator as policy_generator
 
 from glance_py import config
-from glance_py.layers.property_protection import PropertyProtections
+from glance_py.layers.property_rules import PropertyProtections
 from glance_py.policies.enforcer import Enforcer
-from glance_py.settings import FormatSettings
+from glance_py.settings import FormatSettings, PropertyProtectionSettings
 from glance_py.wire.image import image_resource
 from tests.unit.factories import make_conf
 
@@ -150,19 +149,13 @@ class SamplesTest(unittest.TestCase):
             for option in options:
                 self.assertTrue(f"\n#{option.dest} =" in sample, option.name)
 
-    def test_policies(self):
-        text = (ETC / "policy.yaml.sample").read_text()
-        with tempfile.NamedTemporaryFile("r") as file:
-            policy_generator._generate_sample(["glance"], file.name)
-            self.assertTrue(file.read() == text, "policy.yaml.sample is out of date: make samples")
-
     def test_property_protections(self):
         for form in ("roles", "policies"):
             options = make_conf(
                 property_protection_file=str(ETC / f"property-protections-{form}.conf"),
                 property_protection_rule_format=form,
             )
-            self.assertTrue(PropertyProtections(options, Enforcer(options)).enabled)
+            PropertyProtections(PropertyProtectionSettings.from_conf(options), Enforcer(options))
 
     def test_image_schema(self):
         resource = image_resource(FormatSettings(), str(ETC / "schema-image.json"))

@@ -1,8 +1,7 @@
-"""What has to be moved inside the tables between expansion and contraction.
+"""Changes of rows between the expansion and the contraction of a release.
 
-Each migration tells whether it is needed and does it in one transaction, which
-touches no more rows than it must: the service may go on meanwhile.  Doing it again
-is harmless.
+Each migration is one transaction and changes only rows that need it, since the service may be
+running.  It can be repeated.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -28,13 +28,18 @@ _locations = sa.table(
     "image_locations", sa.column("id", sa.Integer), sa.column("meta_data", sa.Text)
 )
 
-#: Rows that are read at once.
+#: How many rows one statement reads.
 _BATCH_ROWS = 1000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DataMigration:
-    """``contract_revision`` relies on it; ``migrate`` returns the number of changed rows."""
+    """One change.
+
+    :param contract_revision: the contraction that relies on it.
+    :param is_needed: whether there are rows to change.
+    :param migrate: changes them, and returns how many.
+    """
 
     name: str
     contract_revision: str
@@ -58,7 +63,7 @@ def _lacks_visibility(connection: sa.Connection) -> bool:
 
 
 def _set_visibility(connection: sa.Connection) -> int:
-    """Public ones stay public, those with members are shared, the others private."""
+    """Set visibility from ``is_public``: public; else shared with members, private without."""
     if not _has_is_public(connection):
         return 0
     has_members = sa.exists().where(
@@ -66,7 +71,7 @@ def _set_visibility(connection: sa.Connection) -> int:
     )
     public = _images.c.is_public == sa.true()
     moved = 0
-    # Each condition for itself: rows may come between the statements.
+    # Each statement has the whole condition: rows may be inserted between the statements.
     for visibility, condition in (
         ("public", public),
         ("shared", sa.and_(sa.not_(public), has_members)),
@@ -80,11 +85,11 @@ def _set_visibility(connection: sa.Connection) -> int:
     return moved
 
 
-# --- Train: the metadata of a location says "store", not "backend" ---------------------------
+# --- Train: the metadata of a location has the key "store", not "backend" ---------------------
 
 
-def _batches(connection: sa.Connection) -> Iterator[list[tuple[int, dict]]]:
-    """Locations whose metadata has the old word: (row, metadata with the new one)."""
+def _batches(connection: sa.Connection) -> Iterator[list[tuple[int, dict[str, Any]]]]:
+    """Locations whose metadata has the key "backend": (row id, metadata with "store")."""
     last = 0
     while True:
         rows = connection.execute(
@@ -99,8 +104,8 @@ def _batches(connection: sa.Connection) -> Iterator[list[tuple[int, dict]]]:
         yield [(row.id, renamed) for row in rows if (renamed := _with_store_key(row.meta_data))]
 
 
-def _with_store_key(text: str) -> dict | None:
-    """The metadata with the new word, or None when there is nothing to rename."""
+def _with_store_key(text: str) -> dict[str, Any] | None:
+    """The metadata with the key "store", None when it has no key "backend"."""
     try:
         metadata = json.loads(text)
     except ValueError:
@@ -138,5 +143,5 @@ STORE_OF_LOCATION = DataMigration(
     "train_migrate01", "train_contract01", _has_backend_key, _rename_backend_key
 )
 
-#: In the order in which they are done.
+#: In the order in which they run.
 DATA_MIGRATIONS = (VISIBILITY, STORE_OF_LOCATION)

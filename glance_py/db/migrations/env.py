@@ -1,4 +1,4 @@
-"""What alembic runs for each command; the connection comes from ``migrations/__init__.py``."""
+"""Run by alembic for each command; ``migrations/__init__.py`` sets the connection."""
 
 from alembic import context
 

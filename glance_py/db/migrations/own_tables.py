@@ -1,13 +1,12 @@
-"""Tables that only this service has, beside the schema shared with the original.
+"""Tables that only this service has, besides the schema that it shares with the original.
 
-They have no revision in ``alembic_version``: a Glance of the same schema refuses a
-database whose mark it does not know, and it must accept this one when an operator
-returns to it.  Whether a table is there is read from the catalogue of the server
-instead, and every upgrade creates what is missing.
+They have no revision in ``alembic_version``: Glance refuses a database with a revision that it
+does not know, and it must accept this one when an operator returns to it.  Every upgrade creates
+those that the database does not have.
 
-To add one, declare it in ``glance_py/db/tables.py`` and append it to ``OWN_TABLES``.
-Once released its shape is final: a table that exists is left as it is.  What has to
-change goes into a further table, or is a revision after all.
+To add one, declare it in ``glance_py/db/tables.py`` and append it to ``OWN_TABLES``.  Once
+released, its columns are final: a table that exists is not changed.  A change needs a further
+table, or a revision.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from glance_py.db import tables
 
 
 def missing_tables(connection: sa.Connection) -> list[sa.Table]:
-    """The tables of our own that the database does not have; reads its catalogue only."""
+    """Those of OWN_TABLES that the database does not have.  Changes nothing."""
     if not tables.OWN_TABLES:
         return []
     inspector = sa.inspect(connection)
@@ -26,11 +25,11 @@ def missing_tables(connection: sa.Connection) -> list[sa.Table]:
 
 
 def create_missing(connection: sa.Connection) -> list[str]:
-    """Create the tables of our own that are missing, with their indexes.
+    """Create those of OWN_TABLES that are missing, with their indexes.
 
-    Harmless when all are there, and when an interrupted call has created some.
+    Can be repeated, also after an interrupted call.
 
-    :returns: the names of those that were created.
+    :returns: the names of the created tables.
     """
     absent = missing_tables(connection)
     for table in absent:

@@ -1,53 +1,62 @@
-"""All tables, as they are from release 2024.1 on, for an empty database.
+"""The snapshot: all tables of release 2024.1, for an empty database.
 
-What older databases go through in many revisions is made here in one.  This is
-the state of that time and stays as it is: what changes later is a revision of
-its own, even though ``db/tables.py`` says it, too.
+It replaces the revisions from Liberty to 2024.1, and never changes: later changes are revisions,
+besides ``db/tables.py``.  ``tests/contract/dal/upgrade_cases.py`` compares it with the schema that
+the revisions make.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import sqlalchemy as sa
 
 metadata = sa.MetaData()
 
-#: The revisions that a database with these tables is at, before and after the contraction.
-#: They stay, too: further revisions are run after the tables have been made.
+#: The revisions of a database with these tables, before and after the contraction.  They never
+#: change: newer revisions run after the tables were created.
 EXPANDED = "2024_1_expand01"
 CONTRACTED = "2024_1_contract01"
 
-#: All of Unicode, as on the other databases.  Tables that were made by a release before stay what
-#: they are.  The server's usual collation would take all emoji for the same character.
+#: All of Unicode, as on the other products.  Tables of earlier releases keep their character set.
+#: The default collation of the server would equate all emoji.
 _MYSQL = {
     "mysql_engine": "InnoDB",
     "mysql_charset": "utf8mb4",
     "mysql_collate": "utf8mb4_unicode_520_ci",
 }
 
-#: SQLite numbers rows by itself only in a column declared INTEGER.
+#: SQLite generates keys only for a column declared INTEGER.
 _BigKey = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
-def _flag(name: str, nullable: bool = False, **options) -> sa.Column:
-    return sa.Column(name, sa.Boolean(create_constraint=True), nullable=nullable, **options)
+def _flag(
+    name: str, nullable: bool = False, server_default: sa.False_ | None = None
+) -> sa.Column[bool]:
+    return sa.Column(
+        name,
+        sa.Boolean(create_constraint=True),
+        nullable=nullable,
+        server_default=server_default,
+    )
 
 
-def _dates() -> tuple[sa.Column, ...]:
+def _dates() -> tuple[sa.Column[Any], ...]:
     return (
         sa.Column("created_at", sa.DateTime, nullable=False),
         sa.Column("updated_at", sa.DateTime),
     )
 
 
-def _audit() -> tuple[sa.Column, ...]:
+def _audit() -> tuple[sa.Column[Any], ...]:
     return (*_dates(), sa.Column("deleted_at", sa.DateTime), _flag("deleted"))
 
 
-def _image_id() -> sa.Column:
+def _image_id() -> sa.Column[str]:
     return sa.Column("image_id", sa.String(36), sa.ForeignKey("images.id"), nullable=False)
 
 
-def _key(name: str = "id") -> sa.Column:
+def _key(name: str = "id") -> sa.Column[int]:
     return sa.Column(name, sa.Integer, primary_key=True)
 
 
@@ -235,8 +244,8 @@ sa.Table(
 )
 
 
-def _of_namespace(noun: str, *columns: sa.Column) -> None:
-    """A table of things that a namespace holds, each with a name of its own there."""
+def _of_namespace(noun: str, *columns: sa.Column[Any]) -> None:
+    """A table of definitions, whose names are unique in their namespace."""
     table = f"metadef_{noun}"
     sa.Table(
         table,

@@ -1,7 +1,7 @@
-"""Words in which revisions say what they change.
+"""Operations that revisions use.
 
-Each does only what is not done yet: MySQL commits every statement, so a step
-that was interrupted begins anew in the middle.  Nothing here knows a release.
+Each does only what is not done yet: MySQL commits every statement of DDL, so a revision that was
+interrupted runs again on tables that it has changed in part.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,29 +17,29 @@ from alembic.operations import BatchOperations
 
 
 def has_column(table: str, name: str) -> bool:
-    """Does the table have the column?"""
+    """True when the table has the column."""
     return any(column["name"] == name for column in sa.inspect(op.get_bind()).get_columns(table))
 
 
 def has_index(table: str, name: str) -> bool:
-    """Does the table have the index?"""
+    """True when the table has the index."""
     return any(index["name"] == name for index in sa.inspect(op.get_bind()).get_indexes(table))
 
 
 @contextlib.contextmanager
 def batch_alter(table: str) -> Iterator[BatchOperations]:
-    """Change columns; SQLite does so by making another table."""
+    """Change columns; on SQLite alembic copies the table for that."""
     with warnings.catch_warnings():
-        # That table does without checks that flags are 0 or 1; nothing else is written.
+        # The copy has no checks that flags are 0 or 1, which are not needed.
         warnings.filterwarnings("ignore", "Unnamed CHECK constraint")
         with op.batch_alter_table(table) as altered:
             yield altered
 
 
-def add_columns(table: str, *columns: sa.Column, index: Mapping[str, str]) -> None:
+def add_columns(table: str, *columns: sa.Column[Any], index: Mapping[str, str]) -> None:
     """Add columns and indexes that are missing.
 
-    :param index: the name of each index to the column that it is for.
+    :param index: the column of each index, by the name of the index.
     """
     for column in columns:
         if not has_column(table, column.name):
@@ -49,7 +50,7 @@ def add_columns(table: str, *columns: sa.Column, index: Mapping[str, str]) -> No
 
 
 def drop_column(table: str, name: str, index: str) -> None:
-    """Drop a column, its index and the constraints that speak of it, if they are there."""
+    """Drop a column, its index and its check constraints, as far as they exist."""
     if has_index(table, index):
         op.drop_index(index, table)
     if not has_column(table, name):
@@ -63,7 +64,7 @@ def drop_column(table: str, name: str, index: str) -> None:
 
 
 def drop_triggers(*names: str) -> None:
-    """Drop triggers of MySQL or SQLite; others never had any."""
+    """Drop triggers, which only MySQL and SQLite had."""
     if op.get_bind().dialect.name == "postgresql":
         return
     for name in names:

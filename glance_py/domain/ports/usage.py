@@ -1,4 +1,4 @@
-"""What projects occupy, as the records know it."""
+"""What projects use of the limited resources, as the DAL counts it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import Protocol
 
 
 class UsageRepository(Protocol):
-    """What a project occupies, for quotas.  Sizes in bytes.
+    """What a project uses, for quotas; one method per resource of ``domain.quota.RESOURCES``.
 
-    Whatever is decided by these numbers alone may be wrong a moment later; a
-    :class:`~glance_py.domain.quota.QuotaReservation` is not.
+    Sizes in bytes.  A number may change as soon as it is returned: to enforce a limit takes a
+    :class:`~glance_py.domain.quota.QuotaReservation`.
     """
 
     def storage(self, owner: str | None, without: str | None = None) -> int:
-        """Bytes of all copies of the owner's images, those that are coming included.
+        """Bytes of all copies of the owner's images, including copies that are being written.
 
-        :param without: an image to leave out.
+        :param without: the id of an image that is not counted.
         """
 
     def staging(self, owner: str | None) -> int:

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Self
 
 from oslo_concurrency import processutils
@@ -27,6 +27,7 @@ from oslo_config import cfg
 
 from glance_py.domain import errors
 from glance_py.domain.change import ImageChange
+from glance_py.heartbeat import Clock
 from glance_py.importing.plugins.base import ImportPlugin, StagedImage
 from glance_py.settings import FormatSettings
 from glance_py.streams import FormatFilter
@@ -70,7 +71,7 @@ class ConversionSettings:
     output_format: str = "raw"
     image_size_cap: int = 1 << 40
     python_interpreter: str | None = None
-    vmdk_allowed_types: Sequence[str] = ("streamOptimized", "monolithicSparse")
+    formats: FormatSettings = FormatSettings()
 
     @classmethod
     def from_conf(cls, conf: cfg.ConfigOpts) -> Self:
@@ -79,7 +80,7 @@ class ConversionSettings:
             conf.image_conversion.output_format,
             conf.image_size_cap,
             conf.wsgi.python_interpreter,
-            tuple(conf.image_format.vmdk_allowed_types),
+            FormatSettings.from_conf(conf),
         )
 
 
@@ -95,7 +96,6 @@ class ImageConversion(ImportPlugin):
                 "[image_import_opts] image_import_plugins: image_conversion needs "
                 "qemu-img, and qemu-img is not installed."
             )
-        self._conf = conf
         self._settings = settings = ConversionSettings.from_conf(conf)
         self._output_format = settings.output_format
         self._python_executable = settings.python_interpreter or _find_python()
@@ -131,7 +131,7 @@ class ImageConversion(ImportPlugin):
         :raises errors.InvalidImageFormat: it is unsafe, or not ``declared``.
         """
         image = dataclasses.replace(staged.image, disk_format=declared, container_format="bare")
-        inspection = FormatFilter(image, FormatSettings.from_conf(self._conf))
+        inspection = FormatFilter(image, self._settings.formats)
         with open(staged.path, "rb") as file:
             while chunk := file.read(_CHUNK):
                 inspection.update(chunk)
@@ -156,7 +156,7 @@ class ImageConversion(ImportPlugin):
         if info.get("encrypted"):
             raise errors.InvalidImageFormat("The image is encrypted and cannot be converted.")
         created = specific.get("create-type")
-        allowed = {kind.lower() for kind in self._settings.vmdk_allowed_types}
+        allowed = {kind.lower() for kind in self._settings.formats.vmdk_allowed_types}
         if created is not None and created.lower() not in allowed:
             raise errors.InvalidImageFormat("VMDK data of this type is not allowed here.")
         size = int(info["virtual-size"])
@@ -251,10 +251,11 @@ class ProcessSupervisor:
     ``reason`` is the error for which the process was killed, None when it was not.
     """
 
-    def __init__(self, check: Callable[[], None], seconds: float) -> None:
+    def __init__(self, check: Callable[[], None], seconds: float, clock: Clock = time) -> None:
         self.reason: errors.GlanceError | None = None
         self._check = check
         self._seconds = seconds
+        self._clock = clock
         self._ended = threading.Event()
 
     def on_start(self, process: subprocess.Popen[bytes]) -> None:
@@ -266,11 +267,11 @@ class ProcessSupervisor:
         self._ended.set()
 
     def _watch(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + self._seconds
+        deadline = self._clock.monotonic() + self._seconds
         while not self._ended.wait(POLL_SECONDS):
             try:
                 self._check()
-                if time.monotonic() > deadline:
+                if self._clock.monotonic() > deadline:
                     raise errors.Invalid(
                         f"The conversion of the image took longer than {self._seconds:.0f} seconds."
                     )

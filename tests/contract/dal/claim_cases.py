@@ -36,13 +36,12 @@ class ClaimCases:
     def begin(self, image, holder="a", to="saving", expected="queued", kind=UPLOAD, **more):
         """Take the claim together with a change of status."""
         change = ImageChange.status(to, expected=expected)
-        change.acquire = ClaimRequest(holder, kind, "here", **more)
+        change = change.evolve(acquire=ClaimRequest(holder, kind, "here", **more))
         return self.repositories.images.update(CTX, image, change)
 
     def activate(self, image, holder, release=None, url="file:///one", expected="saving"):
         change = ImageChange.status("active", expected=expected, size=3)
-        change.add_locations = (Location(url),)
-        change.holder, change.release = holder, release
+        change = change.evolve(add_locations=(Location(url),), holder=holder, release=release)
         return self.repositories.images.update(CTX, image, change)
 
     def look(self, image):
@@ -170,8 +169,7 @@ class ClaimCases:
         [claim] = self.held(image)
         grant = self.repositories.claims.take_over(claim, "recovery")
         self.assertEqual(2, grant.generation)
-        late = ImageChange.status("active", expected="saving")
-        late.holder = "a"
+        late = ImageChange.status("active", expected="saving").evolve(holder="a")
         for change in (
             late,
             ImageChange(fields={"size": 7}, holder="a"),
@@ -180,8 +178,9 @@ class ClaimCases:
             self.assertRaises(
                 errors.ClaimLost, self.repositories.images.update, CTX, saving, change
             )
-        back = ImageChange.status("queued", expected="saving")
-        back.holder, back.release = "recovery", ClaimRelease()
+        back = ImageChange.status("queued", expected="saving").evolve(
+            holder="recovery", release=ClaimRelease()
+        )
         self.repositories.images.update(CTX, saving, back)
         # The same status comes back under another owner.
         second = self.begin(image, "b")

@@ -125,7 +125,7 @@ class ConnectionLossCases:
         image_id, create = self.create()
         create()
         change = ImageChange.status("saving", expected="queued")
-        change.acquire = ClaimRequest("me", "upload")
+        change = change.evolve(acquire=ClaimRequest("me", "upload"))
         sql_repositories(self.remote).images.update(CTX, Image(image_id, owner="p1"), change)
         self.patch(timeouts, "HEARTBEAT", SHORT)
         heartbeats = self.remote.for_heartbeats()

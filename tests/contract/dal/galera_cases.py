@@ -86,9 +86,8 @@ class GaleraCases:
 
     def test_a_schema_that_another_node_makes_is_not_to_be_marked(self):
         with self.node.engine.connect() as connection:
-            [mark] = connection.exec_driver_sql("SELECT version_num FROM alembic_version").one()
             connection.exec_driver_sql("DELETE FROM alembic_version")
-        self.addCleanup(migrations.stamp, self.database, mark)
+        self.addCleanup(migrations.stamp, self.database, "heads")
         self.patch(self.node, "with_long_timeouts", lambda: self.node)
         error = self.assertRaises(migrations.MigrationError, migrations.upgrade, self.node)
         self.assertIn("wait until it has ended", str(error))

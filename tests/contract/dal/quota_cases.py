@@ -42,7 +42,7 @@ class QuotaCases:
     def save(self, image, hold, most):
         reservation = QuotaReservation("p1", {"storage": most}, reserve=hold)
         change = ImageChange.status("saving", expected="queued")
-        change.reservation = reservation
+        change = change.evolve(reservation=reservation)
         return self.repositories.images.update(CTX, image, change)
 
     def test_of_twenty_new_images_seven_fit(self):
@@ -109,7 +109,7 @@ class QuotaCases:
         slow.start()
         inside.wait(60)
         change = ImageChange.status("saving", expected="queued")
-        change.reservation = QuotaReservation("p2", {"storage": 1}, reserve=1)
+        change = change.evolve(reservation=QuotaReservation("p2", {"storage": 1}, reserve=1))
         self.repositories.images.update(CTX, other, change)
         done.set()
         slow.join()

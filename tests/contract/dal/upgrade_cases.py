@@ -366,7 +366,7 @@ class UpgradeCases:
         }
 
     def further_release(self, *names):
-        self.addCleanup(migrations.stamp, self.database, migrations.contract_head())
+        self.addCleanup(migrations.stamp, self.database, "heads")
         meanwhile = contextlib.ExitStack()
         self.addCleanup(meanwhile.close)
         meanwhile.enter_context(further_release(*(names or FURTHER)))

@@ -162,13 +162,26 @@ class TestQueue(DirectoryCase):
         self.assertEqual([], self.directory.queued())
 
 
+class SteppingClock:
+    """A clock that moves when somebody sleeps."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
 class TestLock(DirectoryCase):
     def test_nobody_waits_for_ever(self) -> None:
-        self.addCleanup(setattr, module, "PATIENCE", module.LOCK_TIMEOUT)
-        module.LOCK_TIMEOUT = 0.05
+        clock = SteppingClock()
+        waiting = CacheDirectory(self.root, clock)
         with self.directory.locked():
-            self.assertRaises(CacheBusy, self.directory.locked().__enter__)
-        with self.directory.locked():
+            self.assertRaises(CacheBusy, waiting.locked().__enter__)
+        self.assertGreater(clock.now, module.LOCK_TIMEOUT)
+        with waiting.locked():
             pass
 
 

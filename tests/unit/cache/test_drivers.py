@@ -18,7 +18,7 @@ from glance_py.db.database import Database
 from glance_py.db.engine import create_engine
 from glance_py.db.tables import metadata
 from glance_py.domain import errors
-from tests.unit import factories
+from glance_py.settings import CacheSettings
 
 
 def repository(directory: str) -> SqlCachedImages:
@@ -148,11 +148,11 @@ class TestChoice(unittest.TestCase):
         self.directory = CacheDirectory(self.root)
 
     def test_centralized_db_needs_the_url_of_the_node(self) -> None:
-        conf = factories.make_conf(image_cache_dir=self.root)
-        self.assertRaises(BadDriverConfiguration, build.load_driver, conf, self.directory, None)
+        settings = CacheSettings(image_cache_dir=self.root)
+        self.assertRaises(BadDriverConfiguration, build.load_driver, settings, self.directory, None)
 
     def test_sqlite_takes_the_place_of_xattr_where_there_are_no_attributes(self) -> None:
-        conf = factories.make_conf(image_cache_dir=self.root, image_cache_driver="xattr")
+        settings = CacheSettings(image_cache_dir=self.root, image_cache_driver="xattr")
         set_attribute = os.setxattr
 
         def refuse(*args):
@@ -161,7 +161,7 @@ class TestChoice(unittest.TestCase):
         self.addCleanup(setattr, os, "setxattr", set_attribute)
         os.setxattr = refuse
         with self.assertLogs("glance_py.cache", "ERROR"):
-            driver = build.load_driver(conf, self.directory, None)
+            driver = build.load_driver(settings, self.directory, None)
         self.assertIsInstance(driver, SqliteCacheDriver)
         self.assertNotIn("checkme", os.listdir(self.root))
 

@@ -7,6 +7,7 @@ import os
 import pathlib
 import tempfile
 import unittest
+import warnings
 
 from glance_py.cmd import manage, metadefs
 from glance_py.db import engine, metadef_bulk
@@ -30,6 +31,9 @@ def plain(document):
 
 class ManageCase(unittest.TestCase):
     def setUp(self):
+        # oslo.log does not close the file of the call before.
+        self.enterContext(warnings.catch_warnings())
+        warnings.simplefilter("ignore", ResourceWarning)
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.directory = pathlib.Path(directory.name)

@@ -8,8 +8,8 @@ import types
 import unittest
 from unittest import mock
 
-from glance_py.cmd import server
-from glance_py.cmd.server import HEADER_TIMEOUT, MAX_PEEKED_BYTES, _RequestHead
+from glance_py.cmd import request_head
+from glance_py.cmd.request_head import HEADER_TIMEOUT, MAX_PEEKED_BYTES, Arrival, RequestHead
 
 
 class HeadTest(unittest.TestCase):
@@ -21,11 +21,11 @@ class HeadTest(unittest.TestCase):
         self.addCleanup(accepted.close)
         self.sock = accepted
         self.now = 0.0
-        clock = mock.patch.object(server.time, "monotonic", lambda: self.now)
+        clock = mock.patch.object(request_head.time, "monotonic", lambda: self.now)
         clock.start()
         self.addCleanup(clock.stop)
         self.conn = types.SimpleNamespace(sock=accepted, parser=None)
-        self.head = _RequestHead(self.conn)
+        self.head = RequestHead(self.conn)
 
     def is_readable(self, seconds: float) -> bool:
         return bool(select.select([self.sock], [], [], seconds)[0])
@@ -45,44 +45,44 @@ class HeadTest(unittest.TestCase):
 
     def test_a_whole_head_is_read_at_once(self) -> None:
         self.send(b"GET / HTTP/1.1\r\n\r\nbody")
-        self.assertEqual(_RequestHead.COMPLETE, self.head.check_arrival())
+        self.assertEqual(Arrival.COMPLETE, self.head.check_arrival())
 
     def test_a_part_is_left_until_there_is_more(self) -> None:
-        self.assertEqual(_RequestHead.PARTIAL, self.head.check_arrival())
+        self.assertEqual(Arrival.PARTIAL, self.head.check_arrival())
         for byte in b"GET / HTTP/1.1\r\n":
             self.send(bytes([byte]))
             self.assertTrue(self.is_readable(20))
-            self.assertEqual(_RequestHead.PARTIAL, self.head.check_arrival())
+            self.assertEqual(Arrival.PARTIAL, self.head.check_arrival())
             self.assertFalse(self.is_readable(0))
         self.send(b"\r\n")
-        self.assertEqual(_RequestHead.COMPLETE, self.head.check_arrival())
+        self.assertEqual(Arrival.COMPLETE, self.head.check_arrival())
         self.assertEqual(b"GET / HTTP/1.1\r\n\r\n", self.sock.recv(100))
 
     def test_the_limit_is_on_all_of_it(self) -> None:
         self.now = 100.0  # silence before the first byte does not count
-        self.assertEqual(_RequestHead.PARTIAL, self.head.check_arrival())
+        self.assertEqual(Arrival.PARTIAL, self.head.check_arrival())
         self.now = 200.0
         for _ in range(HEADER_TIMEOUT):
             self.send(b"x")
-            self.assertEqual(_RequestHead.PARTIAL, self.head.check_arrival())
+            self.assertEqual(Arrival.PARTIAL, self.head.check_arrival())
             self.now += 1.0
         self.now += 1.0
         self.send(b"x")
-        self.assertEqual(_RequestHead.EXPIRED, self.head.check_arrival())
+        self.assertEqual(Arrival.EXPIRED, self.head.check_arrival())
         self.head.mark_read()
         self.send(b"y")
-        self.assertEqual(_RequestHead.PARTIAL, self.conn.head.check_arrival())
+        self.assertEqual(Arrival.PARTIAL, RequestHead(self.conn).check_arrival())
 
     def test_what_ends_or_is_too_long_is_read_in_a_thread_with_a_watch(self) -> None:
         self.send(b"GET / HT")
-        self.assertEqual(_RequestHead.PARTIAL, self.head.check_arrival())
+        self.assertEqual(Arrival.PARTIAL, self.head.check_arrival())
         self.client.shutdown(socket.SHUT_WR)
         self.assertTrue(self.is_readable(20))
-        self.assertEqual(_RequestHead.NEEDS_THREAD, self.head.check_arrival())
+        self.assertEqual(Arrival.NEEDS_THREAD, self.head.check_arrival())
 
     def test_a_head_longer_than_the_kernel_keeps(self) -> None:
         self.send(b"x" * MAX_PEEKED_BYTES)
-        self.assertEqual(_RequestHead.NEEDS_THREAD, self.head.check_arrival())
+        self.assertEqual(Arrival.NEEDS_THREAD, self.head.check_arrival())
 
     def test_a_watched_head_is_cut_off(self) -> None:
         self.send(b"x" * MAX_PEEKED_BYTES)

@@ -199,7 +199,7 @@ class TestDatabase(StatusCase):
 
     def test_keys_in_addresses(self):
         self.location("s3://key:secret@s3.example.org/bucket/image")
-        self.found("Database", 1, "1 addresses")
+        self.found("Database", 1, "1 URLs")
         self.assertNotIn("secret", self.check()[1])
 
     def test_addresses_in_a_store_that_is_gone(self):

@@ -1,10 +1,12 @@
 """Values that each process creates for itself, across a real fork."""
 
+import gc
 import os
 import threading
 import unittest
+import weakref
 
-from glance_store_py.process import PerProcess, start_thread
+from glance_store_py.process import PerProcess, run_in_children, start_thread
 
 
 def in_child(ask) -> str:
@@ -100,3 +102,27 @@ class TestThreads(unittest.TestCase):
         thread.join()
         self.assertEqual(["watchdog"], names)
         self.assertTrue(thread.daemon)
+
+
+class Counter:
+    def __init__(self):
+        self.calls = 0
+
+    def count(self):
+        self.calls += 1
+
+
+class TestChildren(unittest.TestCase):
+    def test_a_method_runs_in_each_child_and_not_here(self):
+        counter = Counter()
+        run_in_children(counter.count)
+        self.assertEqual(["1", "1"], [in_child(lambda: counter.calls) for _ in range(2)])
+        self.assertEqual(0, counter.calls)
+
+    def test_the_object_is_not_kept(self):
+        counter = Counter()
+        reference = weakref.ref(counter)
+        run_in_children(counter.count)
+        del counter
+        gc.collect()
+        self.assertEqual("None", in_child(reference))

@@ -1,10 +1,14 @@
 """The controllers: what they ask of the gateway and what they answer."""
 
 import unittest
+from unittest import mock
 
 import orjson
 
-from tests.unit.http.fakes import Service
+from glance_py.domain import errors
+from glance_py.domain.change import ImageChange, RejectedChange
+from glance_py.wire import patch
+from tests.unit.http.fakes import Service, Stores
 
 OCTETS = "application/octet-stream"
 
@@ -60,6 +64,47 @@ class Images(unittest.TestCase):
         self.assertEqual(f"/v2/images?limit=2&tag=a&tag=b&marker={second}", body["next"])
         self.assertNotIn("next", self.service.call("GET", "/images?limit=3").json)
         self.assertNotIn("next", self.service.call("GET", "/images?limit=0").json)
+
+    def test_a_long_patch_asks_for_rights_first(self):
+        """Operations of a caller without rights are not applied; see AUTHORIZE_FIRST_ABOVE."""
+        operation = {"op": "add", "path": "/p", "value": "v"}
+        for number, applied in ((100, True), (101, False)):
+            with self.subTest(number):
+                image = self.service.image()
+                calls = []
+
+                def update(ctx, image, change, calls=calls):
+                    calls.append(type(change))
+                    raise errors.Forbidden("no")
+
+                self.service.images.update = update
+                with mock.patch.object(patch, "apply", wraps=patch.apply) as apply:
+                    answer = self.service.patch(image, *[operation] * number)
+                self.assertEqual((403, applied), (answer.status, apply.called))
+                self.assertEqual([ImageChange if applied else RejectedChange], calls)
+                del self.service.images.update
+
+    def test_a_long_patch_with_rights_is_applied(self):
+        image = self.service.image()
+        operations = [{"op": "add", "path": f"/p{n}", "value": "v"} for n in range(101)]
+        answer = self.service.patch(image, *operations)
+        self.assertEqual((200, "v"), (answer.status, answer.json["p100"]))
+
+    def test_headers_of_a_new_image_name_what_there_is(self):
+        with mock.patch.object(Stores, "multi", False):
+            answer = Service(enabled_import_methods=()).call("POST", "/images", {})
+        self.assertEqual({"content-type", "content-length", "location"}, {*answer.headers})
+
+    def test_a_member_that_the_caller_may_not_see_is_not_found(self):
+        image = self.service.image()
+
+        def forbid(ctx, image, member_id):
+            raise errors.Forbidden("no")
+
+        self.service.members.get = forbid
+        answer = self.service.call("GET", f"/images/{image}/members/p2", accept="application/json")
+        self.assertEqual(404, answer.status)
+        self.assertIn("p2", answer.json["message"])
 
     def test_tags(self):
         image = self.service.image(tags=["old"])

@@ -52,6 +52,13 @@ class Paths(unittest.TestCase):
                 answer = self.service.call(method, path)
                 self.assertEqual((405, allow), (answer.status, answer.headers["allow"]))
 
+    def test_the_path_of_the_api_itself_is_redirected(self):
+        answer = self.service.call("GET", "")
+        self.assertEqual(
+            (302, "http://host/v2/", "0"),
+            (answer.status, answer.headers["location"], answer.headers["content-length"]),
+        )
+
     def test_slashes_in_a_row_are_one(self):
         self.assertEqual(200, self.service.call("GET", "//images").status)
 

@@ -121,7 +121,7 @@ class Images:
             self.held[image_id] = dataclasses.replace(self.held[image_id], holder="")
 
 
-class ClaimRecords:
+class ClaimTable:
     """The claims of the images of :class:`Images`."""
 
     def __init__(self, images: Images) -> None:
@@ -170,8 +170,10 @@ class InternalImages:
         store = self._stores.default if upload.store is None else upload.store
         stored = self._stores.add(store, name, filtered(upload.source, upload.filters))
         with finalize() as (now, change):
-            change.add_locations = (Location(stored.url, dict(stored.metadata)),)
-            change.fields.setdefault("size", stored.size)
+            change = change.evolve(
+                fields={"size": stored.size, **change.fields},
+                add_locations=(Location(stored.url, dict(stored.metadata)),),
+            )
             try:
                 return self._images.update(ctx, now, upload.attempt.guard(change))
             except errors.OutcomeUnknown:
@@ -179,8 +181,7 @@ class InternalImages:
                 raise
 
     def remove_copy(self, ctx, image: Image, location: Location, change: ImageChange) -> Image:
-        change.remove_locations = (location,)
-        after = self._images.update(ctx, image, change)
+        after = self._images.update(ctx, image, change.evolve(remove_locations=(location,)))
         self._stores.objects.pop(location.url, None)
         return after
 
@@ -387,7 +388,7 @@ class World:
         self.tasks = Tasks()
         self.stores = Stores(self.directory)
         self.pending = Pending()
-        self.claim_records = ClaimRecords(self.images)
+        self.claim_records = ClaimTable(self.images)
         self.repositories = types.SimpleNamespace(
             images=self.images, claims=self.claim_records, tasks=self.tasks, pending=self.pending
         )

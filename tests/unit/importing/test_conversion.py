@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import shutil
 import struct
@@ -18,6 +20,8 @@ from glance_py import config
 from glance_py.domain import errors
 from glance_py.domain.image import Image
 from glance_py.importing.plugins import conversion
+from tests.manual_clock import ManualClock
+from tests.unit import factories
 from tests.waiting import eventually
 
 MIB = 1024**2
@@ -193,6 +197,172 @@ class ConversionTest(unittest.TestCase):
             self.assertEqual("/opt/venv/bin/python3", conversion._find_python())
 
 
+class InfoTest(unittest.TestCase):
+    """What qemu-img reports about an image, and what follows from it."""
+
+    def setUp(self) -> None:
+        self.path = os.path.join(self.enterContext(tempfile.TemporaryDirectory()), "image")
+        with open(self.path, "wb") as file:
+            file.write(b"data")
+        self.conf = factories.make_conf()
+        self.enterContext(mock.patch("shutil.which", return_value="/qemu-img"))
+        self.calls: list[tuple] = []
+
+    def process(
+        self,
+        info: dict[str, object] | None = None,
+        converted: bytes = b"converted",
+        disk_format: str | None = "qcow2",
+        to: str = "raw",
+    ) -> FakeStagedImage:
+        answer = {"virtual-size": 5, **(info or {})}
+
+        def qemu_img(plugin, staged, seconds: int, *arguments: str) -> str:
+            self.calls.append((seconds, *arguments))
+            if arguments[0] == "convert":
+                with open(arguments[-1], "wb") as file:
+                    file.write(converted)
+            return json.dumps(answer)
+
+        self.conf.set_override("output_format", to, "image_conversion")
+        staged = FakeStagedImage(
+            self.path, Image("i", status="importing", disk_format=disk_format, size=4)
+        )
+        with (
+            mock.patch.object(conversion.ImageConversion, "_qemu_img", qemu_img),
+            mock.patch.object(conversion.ImageConversion, "_inspect", self.inspect),
+        ):
+            conversion.ImageConversion(self.conf).process(staged)
+        return staged
+
+    def inspect(self, staged: FakeStagedImage, declared: str | None) -> str | None:
+        self.calls.append(("inspect", declared))
+        return declared
+
+    def refused(self, words: str, error: type[Exception] = errors.Invalid, **more) -> None:
+        with self.assertRaisesRegex(error, words):
+            self.process(**more)
+        self.assertEqual(["image"], os.listdir(os.path.dirname(self.path)))
+
+    def test_a_conversion(self) -> None:
+        staged = self.process({"virtual-size": 3 * conversion.BYTES_PER_CPU_SECOND})
+        image = staged.image
+        self.assertEqual(
+            ("raw", "bare", 9, 3 * conversion.BYTES_PER_CPU_SECOND),
+            (image.disk_format, image.container_format, image.size, image.virtual_size),
+        )
+        self.assertEqual(
+            [
+                ("inspect", "qcow2"),
+                (30, "info", "-f", "qcow2", "--output=json", self.path),
+                (603, "convert", "-f", "qcow2", "-O", "raw", self.path, f"{self.path}.converted"),
+                ("inspect", "raw"),
+            ],
+            self.calls,
+        )
+        self.assertEqual(["Converting 24 MiB from qcow2 to raw"], staged.progress)
+        with open(self.path, "rb") as file:
+            self.assertEqual(b"converted", file.read())
+
+    def test_the_format_that_is_wanted(self) -> None:
+        staged = self.process(to="qcow2")
+        self.assertEqual(
+            (5, 4, []), (staged.image.virtual_size, staged.image.size, staged.progress)
+        )
+
+    def test_names_of_formats(self) -> None:
+        self.process(disk_format="vhd")
+        self.assertEqual((30, "info", "-f", "vpc"), self.calls[1][:4])
+
+    def test_formats_that_qemu_does_not_have(self) -> None:
+        for name in ("aki", None):
+            self.refused(f"disk_format {name} cannot be converted", disk_format=name)
+
+    def test_images_of_several_files(self) -> None:
+        refused = errors.InvalidImageFormat
+        self.refused("backing file", refused, info={"backing-filename": "x"})
+        self.refused("backing file", refused, info={"full-backing-filename": "x"})
+        specific = {"format-specific": {"data": {"data-file": "x"}}}
+        self.refused("another file", refused, info=specific)
+
+    def test_encrypted_images(self) -> None:
+        self.refused("encrypted", errors.InvalidImageFormat, info={"encrypted": True})
+        self.process({"encrypted": False, "format-specific": None})
+
+    def test_kinds_of_vmdk(self) -> None:
+        def kind(name: str) -> dict[str, object]:
+            return {"format-specific": {"data": {"create-type": name}}}
+
+        self.process(kind("monolithicsparse"), disk_format="vmdk")
+        self.refused(
+            "VMDK", errors.InvalidImageFormat, info=kind("monolithicFlat"), disk_format="vmdk"
+        )
+
+    def test_sizes(self) -> None:
+        self.conf.set_override("image_size_cap", 9)
+        self.process({"virtual-size": 9})
+        self.refused("10 bytes", errors.ImageTooLarge, info={"virtual-size": 10})
+        self.refused("has 10 bytes", errors.ImageTooLarge, converted=b"x" * 10)
+
+    def test_a_task_that_is_cancelled_before_the_conversion(self) -> None:
+        with (
+            mock.patch.object(
+                FakeStagedImage, "raise_if_cancelled", side_effect=errors.TaskCancelled("stop")
+            ),
+            self.assertRaises(errors.TaskCancelled),
+        ):
+            self.process()
+        self.assertEqual(2, len(self.calls))
+
+    def test_the_python_of_the_operator(self) -> None:
+        plugin = conversion.ImageConversion(self.conf)
+        self.assertEqual(conversion._find_python(), plugin._python_executable)
+        self.conf.set_override("python_interpreter", "/opt/python", "wsgi")
+        self.assertEqual("/opt/python", conversion.ImageConversion(self.conf)._python_executable)
+
+
+class SupervisorTest(unittest.TestCase):
+    """The watch over a process, with a clock that the test sets."""
+
+    def setUp(self) -> None:
+        self.clock = ManualClock()
+        self.killed: list[float] = []
+        self.checks = 0
+        self.enterContext(mock.patch.object(conversion, "POLL_SECONDS", 0))
+
+    def check(self) -> None:
+        self.checks += 1
+        self.clock.now += 10
+
+    def kill(self) -> None:
+        self.killed.append(self.clock.now)
+
+    def watch(self, check) -> conversion.ProcessSupervisor:
+        supervisor = conversion.ProcessSupervisor(check, 30.0, self.clock)
+        supervisor._watch(self)  # type: ignore[arg-type]
+        return supervisor
+
+    def test_too_long(self) -> None:
+        supervisor = self.watch(self.check)
+        self.assertEqual([1040.0], self.killed)
+        self.assertIn("longer than 30 seconds", str(supervisor.reason))
+
+    def test_a_check_that_fails(self) -> None:
+        error = errors.TaskCancelled("stop")
+
+        def check() -> None:
+            raise error
+
+        supervisor = self.watch(check)
+        self.assertEqual(([1000.0], error), (self.killed, supervisor.reason))
+
+    def test_a_process_that_ends(self) -> None:
+        supervisor = conversion.ProcessSupervisor(self.check, 30.0, self.clock)
+        supervisor.on_end(self)  # type: ignore[arg-type]
+        supervisor._watch(self)  # type: ignore[arg-type]
+        self.assertEqual(([], None, 0), (self.killed, supervisor.reason, self.checks))
+
+
 class EndlessTest(unittest.TestCase):
     """A qemu-img that does not end, such as one that waits for a disk that does not answer."""
 
@@ -251,14 +421,15 @@ class EndlessTest(unittest.TestCase):
         self.assert_ended()
 
     def test_the_time_on_the_wall(self) -> None:
-        now = [0.0]
+        clock = ManualClock()
 
         def check() -> None:
             if os.path.exists(self.number):
-                now[0] += 60.0
+                clock.now += 60.0
 
+        supervisor = functools.partial(conversion.ProcessSupervisor, clock=clock)
         with (
-            mock.patch.object(conversion, "time", types.SimpleNamespace(monotonic=lambda: now[0])),
+            mock.patch.object(conversion, "ProcessSupervisor", supervisor),
             self.assertRaisesRegex(errors.Invalid, "longer than 90 seconds"),
         ):
             self.process(check)

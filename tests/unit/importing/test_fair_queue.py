@@ -48,9 +48,11 @@ class FairQueueTest(unittest.TestCase):
         for _ in range(3):
             queue.get()
         got: list[tuple[str, int]] = []
-        thread = threading.Thread(target=lambda: got.append(queue.get()))
+        waits, wait = threading.Event(), queue._changed.wait
+        queue._changed.wait = lambda: waits.set() or wait()
+        thread = threading.Thread(target=lambda: got.append(queue.get()), daemon=True)
         thread.start()
-        thread.join(0.1)
+        self.assertTrue(waits.wait(60))
         self.assertEqual([], got)
         queue.done("a")
         thread.join(60)

@@ -92,8 +92,7 @@ class Claim:
     """A claim that is always held."""
 
     def guard(self, change, release=False):
-        change.holder = "me"
-        return change
+        return change.evolve(holder="me")
 
 
 class Members:

@@ -8,12 +8,10 @@ from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 from glance_py.domain.ports import Upload
 from glance_py.domain.query import ImageQuery
-from glance_py.layers.property_protection import (
-    InvalidPropertyRules,
-    PropertyProtectionProxy,
-    PropertyProtections,
-)
+from glance_py.layers.property_protection import PropertyProtectionProxy
+from glance_py.layers.property_rules import InvalidPropertyRules, PropertyProtections
 from glance_py.policies.enforcer import Enforcer
+from glance_py.settings import PropertyProtectionSettings
 from tests.unit.factories import make_caller, make_conf, make_member
 from tests.unit.layers.fake import Images, deps
 
@@ -49,13 +47,10 @@ class ProtectionsCase(unittest.TestCase):
             property_protection_file="rules.conf",
             property_protection_rule_format=form,
         )
-        return PropertyProtections(options, Enforcer(options))
+        return PropertyProtections(PropertyProtectionSettings.from_conf(options), Enforcer(options))
 
 
 class RulesFileTest(ProtectionsCase):
-    def test_no_file_no_protection(self):
-        self.assertFalse(PropertyProtections(make_conf(), None).enabled)
-
     def test_first_match_decides_anywhere_in_the_name(self):
         rules = self.protections(
             section("strict", "admin", "admin", "admin", "admin") + section("str", *"@@@@")
@@ -145,7 +140,7 @@ class RulesFileTest(ProtectionsCase):
     def test_a_missing_file_stops_the_start(self):
         options = make_conf(self.directory, property_protection_file="nowhere.conf")
         with self.assertRaises(InvalidPropertyRules):
-            PropertyProtections(options, None)
+            PropertyProtections(PropertyProtectionSettings.from_conf(options), None)
 
 
 class ProxyTest(ProtectionsCase):
@@ -161,8 +156,6 @@ class ProxyTest(ProtectionsCase):
 
     def test_left_out_when_there_are_no_rules(self):
         self.assertIs(self.inner, PropertyProtectionProxy.build(self.inner, deps()))
-        off = deps(protections=PropertyProtections(make_conf(), None))
-        self.assertIs(self.inner, PropertyProtectionProxy.build(self.inner, off))
 
     def test_what_may_not_be_read_is_not_there(self):
         visible = {"own_a": "1", "free_b": "3", "fixed_a": "4"}

@@ -8,9 +8,9 @@ from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location
 from glance_py.domain.member import Member
 from glance_py.domain.ports import Upload, UploadAttempt
+from glance_py.domain.quota import MIB
 from glance_py.domain.quota import QuotaReservation as Reserved
 from glance_py.layers.quota import MemberQuotaProxy, QuotaProxy
-from glance_py.limits import MIB
 from tests.unit.factories import make_conf, make_member
 from tests.unit.layers.fake import Claim, Images, Members, deps
 

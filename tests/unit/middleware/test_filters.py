@@ -15,6 +15,8 @@ from glance_py.middleware.factory_deps import LOOPBACK_ONLY
 from glance_py.middleware.fakeauth import FakeAuth
 from glance_py.middleware.gzip import GzipMiddleware
 from glance_py.middleware.oslo import Cors, http_proxy_to_wsgi, osprofiler
+from glance_py.middleware.shared_secret import SharedSecret
+from glance_py.settings import RegistrySettings, Settings
 from tests.unit.middleware.wsgi_helpers import RecordingApp, call, factory_dependencies, options
 
 
@@ -92,6 +94,29 @@ class FakeAuthTest(unittest.TestCase):
         with self.assertLogs("glance_py.middleware.fakeauth", "WARNING"):
             FakeAuth.factory(deps, {})
         self.assertEqual({LOOPBACK_ONLY}, deps.server_requirements)
+
+
+class SharedSecretTest(unittest.TestCase):
+    def ask(self, **environ):
+        deps = factory_dependencies(
+            settings=Settings(registry=RegistrySettings(registry_shared_secret="s\u00e9same"))
+        )
+        self.end = RecordingApp()
+        return call(SharedSecret.factory(deps, {})(self.end), **environ)
+
+    def test_the_secret_goes_no_further(self) -> None:
+        given = "s\u00e9same".encode().decode("latin-1")
+        self.assertEqual(200, self.ask(HTTP_X_REGISTRY_SECRET=given)[0])
+        self.assertNotIn("HTTP_X_REGISTRY_SECRET", self.end.environ)
+
+    def test_another_secret_or_none(self) -> None:
+        for environ in ({}, {"HTTP_X_REGISTRY_SECRET": "sesame"}, {"HTTP_X_REGISTRY_SECRET": ""}):
+            self.assertEqual((403, None), (self.ask(**environ)[0], self.end.environ))
+
+    def test_no_secret_no_filter(self) -> None:
+        end = RecordingApp()
+        with self.assertLogs("glance_py.middleware.shared_secret", "WARNING"):
+            self.assertIs(end, SharedSecret.factory(factory_dependencies(), {})(end))
 
 
 class GzipTest(unittest.TestCase):

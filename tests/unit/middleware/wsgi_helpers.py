@@ -51,21 +51,24 @@ def call(app, path: str = "/", method: str = "GET", **environ) -> tuple[int, dic
     def start_response(status, headers, exc_info=None):
         answer.update(status=int(status[:3]), headers={k.lower(): v for k, v in headers})
 
-    body = b"".join(
-        app(
-            {
-                "REQUEST_METHOD": method,
-                "PATH_INFO": path,
-                "SCRIPT_NAME": "",
-                "QUERY_STRING": "",
-                "SERVER_NAME": "img",
-                "SERVER_PORT": "80",
-                "HTTP_HOST": "img.example",
-                "SERVER_PROTOCOL": "HTTP/1.1",
-                "wsgi.url_scheme": "http",
-                **environ,
-            },
-            start_response,
-        )
+    chunks = app(
+        {
+            "REQUEST_METHOD": method,
+            "PATH_INFO": path,
+            "SCRIPT_NAME": "",
+            "QUERY_STRING": "",
+            "SERVER_NAME": "img",
+            "SERVER_PORT": "80",
+            "HTTP_HOST": "img.example",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "wsgi.url_scheme": "http",
+            **environ,
+        },
+        start_response,
     )
+    try:
+        body = b"".join(chunks)
+    finally:
+        # As a server does (PEP 3333).
+        getattr(chunks, "close", lambda: None)()
     return answer["status"], answer["headers"], body

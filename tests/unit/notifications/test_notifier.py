@@ -16,6 +16,7 @@ import unittest
 import uuid
 
 from glance_py.notifications.notifier import _QUEUE_SIZE, LOG, Notifier, configured_drivers
+from glance_py.settings import NotificationSettings
 from tests.unit.factories import make_conf
 from tests.waiting import eventually
 
@@ -28,8 +29,9 @@ class NotifierCase(unittest.TestCase):
         self.addCleanup(directory.cleanup)
         self.directory = directory.name
 
-    def notifier(self, text: str, **values) -> Notifier:
-        notifier = Notifier(make_conf(self.directory, {"glance-api.conf": text}, **values))
+    def notifier(self, text: str, open_sender=None, **values) -> Notifier:
+        conf = make_conf(self.directory, {"glance-api.conf": text}, **values)
+        notifier = Notifier(conf, NotificationSettings.from_conf(conf), open_sender)
         self.addCleanup(notifier.close, 0.1)
         return notifier
 
@@ -48,7 +50,8 @@ class SwitchTest(NotifierCase):
             "import sys\n"
             "from tests.unit.factories import make_conf\n"
             "from glance_py.notifications.notifier import Notifier\n"
-            "Notifier(make_conf()).info('image.create', {})\n"
+            "from glance_py.settings import NotificationSettings\n"
+            "Notifier(make_conf(), NotificationSettings()).info('image.create', {})\n"
             "sys.exit('oslo_messaging' in sys.modules)\n"
         )
         self.assertEqual(
@@ -73,6 +76,21 @@ class SwitchTest(NotifierCase):
         # wire: only what stands before the first dot names a group.
         self.assertTrue(notifier.is_enabled("image.member.create"))
 
+    def test_names_that_disable_nothing_are_logged_at_start(self):
+        with self.assertLogs(LOG, "WARNING") as logs:
+            self.notifier(
+                "[oslo_messaging_notifications]\ndriver = noop\n",
+                disabled_notifications=["image.create", "image.member", "imgae", "metadef_tag"],
+            )
+        self.assertEqual(1, len(logs.output))
+        self.assertIn("there is no notification image.member, imgae; it is", logs.output[0])
+        with self.assertNoLogs(LOG):
+            self.notifier(
+                "[oslo_messaging_notifications]\ndriver = noop\n",
+                disabled_notifications=["image", "task.run", "metadef_namespace.delete_tags"],
+            )
+            self.notifier("", disabled_notifications=["nothing"])
+
 
 class SendTest(NotifierCase):
     def test_message(self):
@@ -95,14 +113,13 @@ class SendTest(NotifierCase):
         )
 
     def test_a_child_process_sends_for_itself(self):
-        notifier = self.notifier("[oslo_messaging_notifications]\ndriver = noop\n")
         sent = queue.SimpleQueue()
 
         class Sender:
             def info(self, context, event, payload):
                 sent.put(os.getpid())
 
-        notifier._sender = Sender
+        notifier = self.notifier("[oslo_messaging_notifications]\ndriver = noop\n", Sender)
         notifier.info("image.create", {})
         # Nothing is under way, such as the import of a module, when the process is forked.
         self.assertEqual(os.getpid(), sent.get(timeout=60))
@@ -110,16 +127,16 @@ class SendTest(NotifierCase):
         if child == 0:
             try:
                 notifier.info("image.create", {})
-                ok = sent.get(timeout=60) == os.getpid() == notifier._process
+                ok = sent.get(timeout=60) == os.getpid()
+                thread = notifier._queue.get().thread
                 notifier.close(60)
-                os._exit(0 if ok and not notifier._thread.is_alive() else 1)
+                os._exit(0 if ok and not thread.is_alive() else 1)
             finally:
                 os._exit(2)
         self.assertEqual(0, os.waitpid(child, 0)[1])
 
     def test_a_broker_that_never_answers(self):
         """Requests go on at full speed, losses are counted, the end is not held up."""
-        notifier = self.notifier("[oslo_messaging_notifications]\ndriver = noop\n")
         stuck = threading.Event()
         self.addCleanup(stuck.set)
 
@@ -127,7 +144,7 @@ class SendTest(NotifierCase):
             def info(self, context, event, payload):
                 stuck.wait()
 
-        notifier._sender = Sender
+        notifier = self.notifier("[oslo_messaging_notifications]\ndriver = noop\n", Sender)
         with self.assertLogs(LOG, "ERROR") as logs:
             # Who waited for the broker would wait for ever.
             for _ in range(_QUEUE_SIZE + 500):
@@ -136,7 +153,6 @@ class SendTest(NotifierCase):
         self.assertLessEqual(len(logs.output), 3, "one complaint now and two at the end")
 
     def test_a_failing_broker(self):
-        notifier = self.notifier("[oslo_messaging_notifications]\ndriver = noop\n")
         sent = []
 
         class Sender:
@@ -145,7 +161,7 @@ class SendTest(NotifierCase):
                     raise OSError("connection refused")
                 sent.append(event)
 
-        notifier._sender = Sender
+        notifier = self.notifier("[oslo_messaging_notifications]\ndriver = noop\n", Sender)
         with self.assertLogs(LOG, "ERROR"):
             notifier.info("bad", {})
             notifier.info("good", {})

@@ -1,10 +1,15 @@
 """The default rules, as operators and their tools see them."""
 
+import pathlib
+import tempfile
 import unittest
 
-from oslo_policy import policy
+from oslo_policy import generator, policy
 
 from glance_py import policies
+
+#: All default rules as oslopolicy-sample-generator writes them.
+SAMPLE = pathlib.Path(__file__).resolve().parents[3] / "etc" / "policy.yaml.sample"
 
 VISIBLE = (
     "(project_id:%(project_id)s or project_id:%(member_id)s or 'community':%(visibility)s "
@@ -15,6 +20,12 @@ VISIBLE = (
 class DefaultsTest(unittest.TestCase):
     def setUp(self):
         self.rules = {rule.name: rule for rule in policies.list_rules()}
+
+    def test_the_sample_lists_them(self):
+        with tempfile.NamedTemporaryFile("r") as file:
+            generator._generate_sample(["glance"], file.name)
+            same = file.read() == SAMPLE.read_text()
+        self.assertTrue(same, "policy.yaml.sample is out of date: make samples")
 
     def test_names_are_unique(self):
         self.assertEqual(len(policies.list_rules()), len(self.rules))

@@ -3,12 +3,14 @@
 import concurrent.futures
 import os
 import random
+import sys
 import tempfile
 import threading
 import time
 import unittest
 from unittest import mock
 
+from oslo_config import cfg
 from oslo_policy import policy
 
 from glance_py.domain import errors
@@ -17,6 +19,7 @@ from glance_py.policies import enforcer as enforcer_module
 from glance_py.policies.check import CompiledRules
 from glance_py.policies.enforcer import Enforcer
 from glance_py.policies.target import ImageTarget
+from glance_py.watched_file import CHECK_INTERVAL
 from tests.unit.factories import make_caller, make_conf, make_member
 
 
@@ -36,11 +39,9 @@ class EnforcerCase(unittest.TestCase):
         self.addCleanup(directory.cleanup)
         self.directory = directory.name
 
-    def enforcer(self, rules: str = "", **values) -> Enforcer:
+    def enforcer(self, rules: str = "", **more) -> Enforcer:
         return Enforcer(
-            make_conf(
-                self.directory, {"glance-api.conf": "", "policy.yaml": rules or "{}"}, **values
-            )
+            make_conf(self.directory, {"glance-api.conf": "", "policy.yaml": rules or "{}"}), **more
         )
 
     def write(self, name: str, text: str, later: int = 5) -> None:
@@ -289,3 +290,148 @@ class FilesTest(EnforcerCase):
         self.assertTrue(rules.allows(make_caller("reader"), "mine", {}))
         self.assertTrue(rules.allows(make_caller("member"), "yours", {}))
         self.assertFalse(rules.allows(make_caller("reader"), "yours", {}))
+
+    def test_registered_rules_survive_a_change_of_the_files(self):
+        rules = self.enforcer()
+        rules.register({"mine": "role:member"})
+        self.write("policy.yaml", '"get_image": "!"')
+        self.assertFalse(rules.allows(make_member(), "get_image", {}))
+        self.assertTrue(rules.allows(make_caller("member"), "mine", {}))
+        self.assertFalse(rules.allows(make_caller("x"), "mine", {}))
+
+    def test_registered_rules_change(self):
+        """Nothing is read for those that are known already."""
+        rules = self.enforcer()
+        rules.register({"mine": "role:a", "yours": "role:b"})
+        with mock.patch.object(rules._files, "reload", side_effect=AssertionError):
+            rules.register({"yours": "role:b"})
+            rules.register({})
+        rules.register({"mine": "role:b"})
+        self.assertTrue(rules.allows(make_caller("b"), "mine", {}))
+        self.assertFalse(rules.allows(make_caller("a"), "mine", {}))
+        self.assertTrue(rules.allows(make_caller("b"), "yours", {}))
+
+    def test_a_long_request_looks_again(self):
+        """After CHECK_INTERVAL of its own time, and not before."""
+        now = [100.0]
+        rules = self.enforcer('"get_image": "@"', clock=lambda: now[0])
+        ctx = make_member()
+        self.assertTrue(rules.allows(ctx, "get_image", {}))
+        self.write("policy.yaml", '"get_image": "!"')
+        now[0] += CHECK_INTERVAL - 0.001
+        self.assertTrue(rules.allows(ctx, "get_image", {}))
+        now[0] += 0.001
+        self.assertFalse(rules.allows(ctx, "get_image", {}))
+
+    def test_a_request_that_is_refused_by_scope_reads_nothing(self):
+        rules = self.enforcer()
+        with mock.patch.object(rules._files, "refresh", side_effect=AssertionError):
+            system = make_caller("admin", project=None, system_scope="all")
+            self.assertFalse(rules.allows(system, "get_image", {}))
+
+    def test_files_that_appear(self):
+        """In a directory of configuration files, under other names."""
+        other = os.path.join(self.directory, "conf.d")
+        os.makedirs(other)
+        conf = make_conf(self.directory)
+        conf(["--config-dir", other], project="glance", prog="glance-api")
+        conf.set_override("policy_file", "rules.yaml", "oslo_policy")
+        conf.set_override("policy_dirs", ["more.d", "most.d"], "oslo_policy")
+        rules = Enforcer(conf)
+        self.assertTrue(rules.allows(make_member(), "get_images", {"project_id": "p1"}))
+        self.write("conf.d/rules.yaml", '"get_images": "!"')
+        self.assertFalse(rules.allows(make_member(), "get_images", {"project_id": "p1"}))
+        self.write("conf.d/most.d/a.yaml", '"get_images": "@"')
+        self.assertTrue(rules.allows(make_member(), "get_images", {"project_id": "p1"}))
+
+    def test_deprecated_rules_in_the_files_are_logged(self):
+        with self.assertLogs(enforcer_module.LOG, "WARNING") as logs:
+            self.enforcer('"modify_task": "role:admin"\n"get_images": ""\n"mine": ""')
+        [line] = logs.output
+        self.assertIn("the rule modify_task, which is deprecated: No request changes", line)
+
+    def test_old_defaults_are_logged(self):
+        conf = make_conf(self.directory)
+        with self.assertNoLogs(enforcer_module.LOG, "WARNING"):
+            Enforcer(conf)
+        conf.set_override("enforce_new_defaults", False, "oslo_policy")
+        with self.assertLogs(enforcer_module.LOG, "WARNING") as logs:
+            Enforcer(conf)
+        self.assertRegex(logs.output[0], "enforce_new_defaults is off.*get_image,")
+        self.assertNotIn("publicize_image", logs.output[0])
+
+
+class MemoTest(EnforcerCase):
+    """Answers are reused for targets in which all that the rule reads is equal."""
+
+    def count(self, text: str, targets: list[dict]) -> tuple[list[bool], int]:
+        """The answers for targets, and how often the rule was evaluated."""
+        rules, asked = self.enforcer(f'"get_image": "{text}"'), []
+        check, _ = rules._files.value.get("get_image")
+
+        def counting(target, credentials):
+            asked.append(target)
+            return check(target, credentials)
+
+        rules._files.value._compiled["get_image"] = (counting, True)
+        memo = rules.memoized_check(make_member(), "get_image")
+        return [memo(target) for target in targets], len(asked)
+
+    def test_equal_values(self):
+        answers = self.count("'a':%(x)s", [{"x": "a", "y": n} for n in range(5)])
+        self.assertEqual(([True] * 5, 1), answers)
+        answers = self.count("'a':%(x)s", [{"x": "b"}, {"x": "a"}, {"x": "b"}, {"x": "a"}])
+        self.assertEqual(([False, True, False, True], 2), answers)
+
+    def test_a_missing_value_is_a_value(self):
+        answers = self.count("'a':%(x)s", [{}, {"x": "a"}, {}, {"x": None}])
+        self.assertEqual(([False, True, False, False], 3), answers)
+
+    def test_a_key_that_is_read_later(self):
+        """What was remembered without it is forgotten."""
+        text = "'a':%(x)s or 'b':%(y)s"
+        answers = self.count(
+            text,
+            [
+                {"x": "a", "y": "c"},
+                {"x": "c", "y": "b"},
+                {"x": "c", "y": "c"},
+                {"x": "a", "y": "c"},
+                {"x": "c", "y": "b"},
+            ],
+        )
+        self.assertEqual(([True, True, False, True, True], 4), answers)
+
+    def test_values_that_cannot_be_keys(self):
+        answers = self.count("'[1]':%(x)s", [{"x": [1]}, {"x": [2]}, {"x": [1]}])
+        self.assertEqual(([True, False, True], 3), answers)
+
+
+class ToolsTest(EnforcerCase):
+    """What the command line tools of oslo.policy get."""
+
+    def test_the_files_of_the_command_line(self):
+        path = os.path.join(self.directory, "api.conf")
+        directory = os.path.join(self.directory, "api.d")
+        os.makedirs(directory)
+        for name, text in (
+            (path, "[oslo_policy]\npolicy_file = mine.yaml\n"),
+            (os.path.join(directory, "more.conf"), "[oslo_policy]\npolicy_dirs = mine.d\n"),
+        ):
+            with open(name, "w") as file:
+                file.write(text)
+        conf = cfg.ConfigOpts()
+        arguments = ["tool", "--config-file", path, "--config-dir", directory, "--rule", "x"]
+        with mock.patch.object(sys, "argv", arguments), mock.patch.object(cfg, "CONF", conf):
+            library = enforcer_module.get_enforcer()
+        self.assertIs(conf, library.conf)
+        self.assertEqual("mine.yaml", conf.oslo_policy.policy_file)
+        self.assertEqual(["mine.d"], conf.oslo_policy.policy_dirs)
+        self.assertEqual(("glance", "glance-api"), (conf.project, conf.prog))
+        self.assertIn("get_image", library.registered_rules)
+        self.assertTrue(library.suppress_default_change_warnings)
+
+    def test_no_files(self):
+        conf = cfg.ConfigOpts()
+        with mock.patch.object(sys, "argv", ["tool"]), mock.patch.object(cfg, "CONF", conf):
+            self.assertIn("get_image", enforcer_module.get_enforcer().registered_rules)

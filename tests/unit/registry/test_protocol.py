@@ -90,7 +90,7 @@ CALLS = {
             ImageChange(
                 fields={"name": None, "updated_at": NOW, "size": 4},
                 set_properties={"k": "v"},
-                remove_properties={"a", "b"},
+                remove_properties=frozenset({"a", "b"}),
                 tags=["x"],
                 add_tags=("y",),
                 remove_tags=("z",),
@@ -207,7 +207,7 @@ class CommandsTest(unittest.TestCase):
     def test_types_arrive_as_they_were(self):
         change = round_trip(COMMANDS["images.update"], CALLS["images.update"][0])["change"]
         self.assertEqual(
-            [set, list, tuple, tuple, frozenset],
+            [frozenset, list, tuple, tuple, frozenset],
             [
                 type(each)
                 for each in (

@@ -33,6 +33,35 @@ class FieldsTest(unittest.TestCase):
             shown = field.name not in COMPUTED | {"locations"}
             self.assertEqual(field.name if shown else None, field.source)
 
+    def test_filters_and_sort_keys(self) -> None:
+        self.assertEqual(
+            {
+                "text": {"id", "name", "container_format", "disk_format", "status"},
+                "exact": {"owner", "checksum", "os_hash_algo", "os_hash_value"},
+                "number": {"min_ram", "min_disk", "size", "virtual_size"},
+                "time": {"created_at", "updated_at"},
+                "flag": {"protected"},
+                None: {"visibility", "os_hidden", "tags", "locations", *COMPUTED},
+            },
+            {
+                each: {field.name for field in IMAGE if field.filter == each}
+                for each in ("text", "exact", "number", "time", "flag", None)
+            },
+        )
+        self.assertEqual(
+            {
+                "id",
+                "name",
+                "container_format",
+                "disk_format",
+                "status",
+                "size",
+                "created_at",
+                "updated_at",
+            },
+            {field.name for field in IMAGE if field.sort},
+        )
+
     def test_database_has_a_column_for_each(self) -> None:
         self.assertEqual(set(), COLUMNS - set(tables.images.c.keys()))
 

@@ -35,6 +35,21 @@ class Documents(unittest.TestCase):
                     with self.assertRaisesRegex(errors.Invalid, "nested deeper"):
                         parse_json(body)
 
+    def test_brackets_in_a_text_are_no_depth(self):
+        text = "[{" * (MAX_DEPTH + 1)
+        self.assertEqual(text, parse_json(orjson.dumps(text)))
+        self.assertEqual({"k": text}, parse_json(orjson.dumps({"k": text})))
+        self.assertEqual(100, MAX_DEPTH)
+
+    def test_messages(self):
+        for body, message in (
+            (b"", "^Body expected in request.$"),
+            (b"{", "^Malformed JSON in request body.$"),
+            (b'"\xff"', "^Malformed JSON in request body.$"),
+        ):
+            with self.assertRaisesRegex(errors.Invalid, message):
+                parse_json(body)
+
     def test_breadth_is_not(self):
         self.assertEqual(5000, len(parse_json(orjson.dumps([{"k": []}] * 5000))))
 
@@ -70,6 +85,37 @@ class ImageBodies(unittest.TestCase):
             ("n", 5, None, {"kernel": "k"}, ["b", "a", "b"]),
             (image.name, image.min_ram, image.owner, image.properties, image.tags),
         )
+
+    def test_all_values(self):
+        body = {
+            "id": "11111111-1111-4111-8111-111111111111",
+            "name": "n",
+            "visibility": "private",
+            "protected": True,
+            "os_hidden": True,
+            "owner": "",
+            "container_format": "bare",
+            "disk_format": None,
+            "min_ram": 2**31 - 1,
+            "min_disk": 0,
+        }
+        image = self.load(**body, tags=["a", "a"], prop="v")
+        self.assertEqual(body, {name: getattr(image, name) for name in body})
+        self.assertEqual((["a", "a"], {"prop": "v"}), (image.tags, image.properties))
+        self.assertIs(int, type(self.load(min_ram=1.0).min_ram))
+        self.assertEqual(36, len(self.load().id))
+        self.assertNotEqual(self.load().id, self.load().id)
+        for name in ("min_ram", "min_disk"):
+            for value in (-1, 2**31):
+                with self.assertRaisesRegex(
+                    errors.Invalid, f"'{name}' must lie between 0 and 2147"
+                ):
+                    self.load(**{name: value})
+
+    def test_the_longest_name_of_a_property(self):
+        self.assertEqual(1, len(self.load(**{"p" * 255: "v"}).properties))
+        with self.assertRaisesRegex(errors.Invalid, "longer than 255 characters"):
+            self.load(**{"p" * 256: "v"})
 
     def test_wrong_values_are_invalid(self):
         for body in (

@@ -6,7 +6,7 @@ import unittest
 import orjson
 
 from glance_py.domain import errors
-from glance_py.domain.metadef import Association, Namespace, Object, Property, Tag
+from glance_py.domain.metadef import Association, Namespace, Object, Property, ResourceType, Tag
 from glance_py.wire import metadef_dump as dump
 from glance_py.wire import metadef_load as load
 from glance_py.wire import metadef_query as query
@@ -20,6 +20,11 @@ def body(**document):
 
 
 class LoadTest(unittest.TestCase):
+    def setUp(self):
+        """The compiled checks are made again, so that each test depends on them."""
+        load._resource_check.cache_clear()
+        load._property_check.cache_clear()
+
     def namespace(self, **document):
         return load.load_namespace(make_member("p1"), body(namespace="N", **document))
 
@@ -90,6 +95,22 @@ class LoadTest(unittest.TestCase):
             {"properties": {"p": {"title": "", "type": "string", "x": 1}}},
             {"description": "\U0001f600"},
             {"owner": "\x00"},
+            {"display_name": "\x00"},
+            {"objects": [{"name": "\x00"}]},
+            {"objects": [{"name": "o", "required": ["\x00"]}]},
+            {"objects": [{"name": "o", "required": [""]}]},
+            {"objects": [{"name": "o", "description": "\x00"}]},
+            {"objects": [{"name": "o", "properties": {"q": {"title": "", "type": 5}}}]},
+            {
+                "objects": [
+                    {"name": "o", "properties": {"q": {"title": "", "type": "string", "enum": [1]}}}
+                ]
+            },
+            {"resource_type_associations": [{"name": "T", "prefix": "\x00"}]},
+            {"resource_type_associations": [{"name": "T", "properties_target": "\x00"}]},
+            {"tags": [{"name": "\x00"}]},
+            {"properties": {"\x00": {"title": "", "type": "string"}}},
+            {"properties": {"p": {"title": "", "type": "string", "confidential": 1}}},
         ):
             with self.subTest(wrong):
                 self.assertRaises(errors.Invalid, self.namespace, **wrong)
@@ -156,6 +177,43 @@ class LoadTest(unittest.TestCase):
                     body(**{"name": "p", "title": "P", "type": "string", **wrong}),
                 )
 
+    def test_the_document_of_a_file(self):
+        found = load.load_namespace_document({"namespace": "N", "owner": "o"}, "admin")
+        self.assertEqual(Namespace("N", "o"), found)
+        for owner in ({}, {"owner": ""}):
+            found = load.load_namespace_document({"namespace": "N", **owner}, "admin")
+            self.assertEqual("admin", found.owner)
+        for wrong in ({}, [], {"namespace": "N", "x": 1}, {"namespace": "N", "created_at": "x"}):
+            with self.assertRaisesRegex(errors.Invalid, "^The namespace "):
+                load.load_namespace_document(wrong, "admin")
+
+    def test_one_of_each(self):
+        schema = {"title": "T", "type": "string"}
+        new = load.load_object(
+            body(name="o", description="d", required=["q"], properties={"q": schema})
+        )
+        self.assertEqual(Object("o", None, None, "d", ["q"], {"q": schema}), new)
+        self.assertEqual(Object("o"), load.load_object(body(name="o")))
+        self.assertEqual(Tag("t"), load.load_tag(body(name="t")))
+        self.assertEqual(
+            Association("T", None, None, "p", "t"),
+            load.load_association(body(name="T", prefix="p", properties_target="t")),
+        )
+        confidential = {**schema, "confidential": True}
+        found = self.namespace(properties={"p": confidential})
+        self.assertEqual([Property("p", schema=confidential)], found.contents[Property])
+        self.assertRaises(errors.Invalid, load.load_property, body(name="p", **confidential))
+
+    def test_bounds_of_numbers(self):
+        for key in ("minimum", "maximum"):
+            for value in (2**63 - 1, -(2**63) + 1):
+                schema = {"name": "p", "title": "P", "type": "integer", key: value}
+                self.assertEqual(value, load.load_property(body(**schema)).schema[key])
+            for value in (2**63, -(2**63)):
+                schema = {"name": "p", "title": "P", "type": "integer", key: value}
+                with self.assertRaisesRegex(errors.Invalid, f"{key} of the property p does not"):
+                    load.load_property(body(**schema))
+
     def test_tags(self):
         self.assertEqual(
             [Tag("a"), Tag("")], load.load_tags(body(tags=[{"name": "a"}, {"name": ""}]))
@@ -172,8 +230,11 @@ class LoadTest(unittest.TestCase):
         self.assertEqual(Tag("a"), load.load_tag_name("a"))
         self.assertRaises(errors.Invalid, load.load_tag_name, "a" * 81)
         self.assertEqual(
-            [True, True, False, False],
-            [load.load_append(header) for header in ("True", " yes ", "garbage", None)],
+            [*[True] * 6, False, False, False],
+            [
+                load.load_append(header)
+                for header in (*("True", " yes ", "1", "t", "on", "Y"), "garbage", "", None)
+            ],
         )
 
     def test_a_message_says_where_it_was_wrong_but_not_all_of_it(self):
@@ -269,9 +330,120 @@ class DumpTest(unittest.TestCase):
         self.namespace.contents[Property][0].schema = schema
         document = dump.file_document(self.namespace)
         self.assertEqual(schema, document["objects"][0]["properties"]["q"], "untouched")
-        loaded = load.load_namespace_document(document, "somebody")
+        loaded = load.load_namespace_document(document, "other")
         self.assertEqual("p1", loaded.owner)
         self.assertEqual(document, dump.file_document(loaded))
+
+    def test_a_file_has_everything_but_times(self):
+        self.namespace.contents[Tag] = [Tag("b", NOW, NOW), Tag("a", NOW, NOW)]
+        self.namespace.contents[Object].append(Object("bare", NOW, NOW, required=[]))
+        self.namespace.updated_at = NOW
+        self.namespace.display_name = "D"
+        self.assertEqual(
+            {
+                "namespace": "N",
+                "owner": "p1",
+                "display_name": "D",
+                "visibility": "private",
+                "protected": False,
+                "resource_type_associations": [{"name": "T", "prefix": "x_"}, {"name": "Bare"}],
+                "properties": {"p": {"name": "p", "minimum": 0.5}},
+                "objects": [
+                    {"name": "o", "required": ["q"], "properties": {"q": {"default": 1}}},
+                    {"name": "bare"},
+                ],
+                "tags": [{"name": "a"}, {"name": "b"}],
+            },
+            dump.file_document(self.namespace),
+        )
+        self.assertEqual(
+            {"namespace", "owner", "visibility", "protected"},
+            set(dump.file_document(Namespace("N", "p1"))),
+        )
+
+    def test_the_whole_namespace(self):
+        document = orjson.loads(dump.dump_namespace(self.namespace, "T"))
+        time = "2026-01-02T03:04:05Z"
+        self.assertEqual(
+            {
+                "namespace": "N",
+                "owner": "p1",
+                "visibility": "private",
+                "protected": False,
+                "created_at": time,
+                "resource_type_associations": [{"name": "T", "prefix": "x_"}, {"name": "Bare"}],
+                "objects": [
+                    {
+                        "name": "o",
+                        "created_at": time,
+                        "updated_at": time,
+                        "required": ["x_q"],
+                        "properties": {"x_q": {"default": "1"}},
+                        "self": "/v2/metadefs/namespaces/N/objects/o",
+                        "schema": "/v2/schemas/metadefs/object",
+                    }
+                ],
+                "properties": {"x_p": {"name": "p", "minimum": 0}},
+                "tags": [{"name": "t"}],
+                "self": "/v2/metadefs/namespaces/N",
+                "schema": "/v2/schemas/metadefs/namespace",
+            },
+            document,
+        )
+        bare = Object("o", NOW, NOW)
+        self.assertNotIn("required", dump.object_document("N", bare, "x_"))
+        self.assertNotIn("properties", dump.object_document("N", bare, "x_"))
+
+    def test_bodies(self):
+        time = "2026-01-02T03:04:05Z"
+        for body, expected in (
+            (
+                dump.dump_namespaces([Namespace("N", "p1")], "/first", None),
+                {
+                    "namespaces": [dump.namespace_document(Namespace("N", "p1"))],
+                    "first": "/first",
+                    "schema": "/v2/schemas/metadefs/namespaces",
+                },
+            ),
+            (
+                dump.dump_namespaces([], "/first", "/next"),
+                {
+                    "namespaces": [],
+                    "first": "/first",
+                    "next": "/next",
+                    "schema": "/v2/schemas/metadefs/namespaces",
+                },
+            ),
+            (
+                dump.dump_properties([Property("p", schema={"default": 1})]),
+                {"properties": {"p": {"default": "1"}}},
+            ),
+            (
+                dump.dump_definition(Association("T", NOW, NOW, "x_", "t")),
+                {
+                    "name": "T",
+                    "prefix": "x_",
+                    "properties_target": "t",
+                    "created_at": time,
+                    "updated_at": time,
+                },
+            ),
+            (
+                dump.dump_associations([Association("T", NOW)]),
+                {"resource_type_associations": [{"name": "T", "created_at": time}]},
+            ),
+            (
+                dump.dump_resource_types([ResourceType("T", NOW, NOW), ResourceType("U", NOW)]),
+                {
+                    "resource_types": [
+                        {"name": "T", "created_at": time, "updated_at": time},
+                        {"name": "U", "created_at": time},
+                    ]
+                },
+            ),
+            (dump.dump_definition(Tag("t")), {"name": "t"}),
+        ):
+            self.assertEqual(expected, orjson.loads(body))
 
 
 class QueryTest(unittest.TestCase):

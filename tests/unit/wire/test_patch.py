@@ -37,13 +37,20 @@ class Patches(unittest.TestCase):
         body = body if isinstance(body, bytes) else orjson.dumps(body)
         return self.reader.operations(media_type, body)
 
-    def apply(self, *operations, media_type=media_types.PATCH_V21):
+    def attempt(self, *operations, media_type=media_types.PATCH_V21):
         rules = patch.LocationRules(self.allowed, "sha512", list)
         return patch.apply(self.image, self.read(list(operations), media_type), LOADER, rules)
 
+    def apply(self, *operations, **how):
+        """The change of operations that are possible."""
+        change = self.attempt(*operations, **how)
+        if isinstance(change, RejectedChange):
+            self.fail(f"rejected: {change.error}")
+        return change
+
     def refused(self, error, *operations, **how):
         with self.subTest(operations=operations), self.assertRaises(error):
-            change = self.apply(*operations, **how)
+            change = self.attempt(*operations, **how)
             if isinstance(change, RejectedChange):
                 raise change.error
 
@@ -195,12 +202,31 @@ class Reading(Patches):
         second["value"]["validation_data"]["os_hash_value"] = "cd" * 64
         self.refused(errors.Conflict, first, second)
 
-    def test_an_objection_is_told_by_what_is_touched(self):
-        change = self.apply(op("replace", "/visibility", "public"), op("remove", "/none"))
-        self.assertEqual(
-            ({"visibility": "public"}, ["none"]), (change.fields, list(change.set_properties))
-        )
-        self.assertEqual(1, len(self.apply(op("remove", "/locations/0")).remove_locations))
+    def test_a_rejected_change_names_what_it_would_change(self):
+        """The layers ask for the rights to all of it before they raise the error."""
+        place = {"url": "c://1", "metadata": {}}
+        for operation, fields, properties, added, removed in (
+            (op("remove", "/none"), {}, ["none"], 0, 0),
+            (op("remove", "/name"), {"name": None}, [], 0, 0),
+            (op("replace", "/min_ram", -1), {"min_ram": -1}, [], 0, 0),
+            (op("remove", "/locations/0"), {}, [], 0, 1),
+            (op("add", "/locations/x", place), {}, [], 1, 0),
+            (op("replace", "/locations", []), {}, [], 1, 0),
+        ):
+            with self.subTest(operation):
+                change = self.attempt(op("replace", "/visibility", "public"), operation)
+                self.assertIsInstance(change, RejectedChange)
+                self.assertEqual(
+                    ({"visibility": "public", **fields}, properties, added, removed),
+                    (
+                        change.fields,
+                        list(change.set_properties),
+                        len(change.add_locations),
+                        len(change.remove_locations),
+                    ),
+                )
+                ids = [each.id for each in (*change.add_locations, *change.remove_locations)]
+                self.assertEqual({None}, {*ids, None})
 
     def test_older_media_type(self):
         self.assertEqual(
@@ -318,6 +344,34 @@ class Locations(Patches):
         self.refused(errors.Invalid, op("replace", "/locations", [self.place("c://3")]))
         self.refused(errors.Invalid, op("replace", "/locations/0", self.place("c://3")))
 
+    def test_the_first_locations_of_a_queued_image(self):
+        self.image.status = "queued"
+        change = self.apply(op("replace", "/locations", [self.place("c://3")]))
+        self.assertEqual(["c://3"], [each.url for each in change.add_locations])
+        self.assertEqual((), change.remove_locations)
+
+    def test_the_same_location_twice(self):
+        same = self.place("c://3", metadata={"k": [{"a": 1}, 2]})
+        self.refused(
+            errors.Invalid, op("add", "/locations/-", same), op("add", "/locations/-", same)
+        )
+        self.refused(errors.Invalid, op("replace", "/locations", [self.place("a://1")] * 2))
+        other = {**same, "metadata": {"k": [{"a": 2}, 2]}}
+        change = self.apply(op("add", "/locations/-", same), op("add", "/locations/0", other))
+        self.assertEqual((0, 3), change.location_indexes)
+        self.refused(
+            errors.Invalid,
+            op("replace", "/locations", [self.place("b://2"), self.place("a://1")]),
+            op("add", "/locations/-", self.place("a://1")),
+        )
+
+    def test_the_rest_of_a_new_location_is_in_the_response(self):
+        data = {"os_hash_algo": "sha512", "os_hash_value": SHA}
+        place = self.place("c://3", validation_data=data, status="active", more=1)
+        self.image.status = "queued"
+        [location] = self.apply(op("add", "/locations/-", place)).add_locations
+        self.assertEqual({"validation_data": data, "more": 1}, location.extra)
+
     def test_the_work_grows_with_the_number_of_locations_not_with_its_square(self):
         """Counted in calls, so that the speed of the machine does not matter."""
 
@@ -343,6 +397,7 @@ class Locations(Patches):
         self.assertLess(calls(400), 5 * calls(100))
 
     def test_the_number_of_operations_is_bounded(self):
+        self.assertEqual(10_000, patch.MAX_OPERATIONS)
         many = [op("add", f"/p{n}", "v") for n in range(patch.MAX_OPERATIONS)]
         self.read(many)
         with self.assertRaises(errors.LimitExceeded):

@@ -1,7 +1,10 @@
 """Query strings of image lists: filters, sorting, paging, links."""
 
 import datetime
+import os
+import time
 import unittest
+from unittest import mock
 
 from glance_py.domain import errors
 from glance_py.domain.query import Filter
@@ -36,11 +39,24 @@ class Filters(unittest.TestCase):
             ("owner=p2", Filter("owner", "eq", "p2")),
             ("created_at=gt:2001-01-01T00:00:00Z", Filter("created_at", "gt", DATE)),
             ("created_at=2001-01-01T02:00:00%2B02:00", Filter("created_at", "eq", DATE)),
+            ("created_at=eq:2001-01-01", Filter("created_at", "eq", DATE)),
+            ("created_at=gte:%202001-01-01%20", Filter("created_at", "gte", DATE)),
+            ("created_at=lt:2001-01-01T00:00", Filter("created_at", "lt", DATE)),
             ("created_at=lte:2001", Filter("created_at", "lte", DATE)),
             ("created_at=neq:2001-01", Filter("created_at", "neq", DATE)),
         ):
             with self.subTest(text=text):
                 self.assertEqual((wanted,), filters(text))
+
+    def test_a_time_without_a_zone_is_utc_wherever_the_service_is(self):
+        self.addCleanup(time.tzset)
+        zone = mock.patch.dict(os.environ, TZ="Asia/Tokyo")
+        self.addCleanup(zone.stop)
+        zone.start()
+        time.tzset()
+        self.assertEqual(
+            (Filter("created_at", "eq", DATE),), filters("created_at=2001-01-01T00:00:00")
+        )
 
     def test_values_that_no_image_has_ask_for_nothing(self):
         for text in (
@@ -60,6 +76,18 @@ class Filters(unittest.TestCase):
 
     def test_a_bound_beyond_all_numbers_is_no_bound(self):
         self.assertEqual((), filters("size_max=" + "9" * 30))
+        self.assertEqual((), filters("size_min=-" + "9" * 30))
+        self.assertEqual((MATCH_NONE,), filters("size_max=-" + "9" * 30))
+        largest = 2**63 - 1
+        for text, operator, value in (
+            (f"size_max={largest}", "lte", largest),
+            (f"size_min=-{largest}", "gte", -largest),
+            (f"size={largest}", "eq", largest),
+        ):
+            self.assertEqual((Filter("size", operator, value),), filters(text))
+        self.assertEqual((), filters(f"size_max={largest + 1}"))
+        for text in (f"size={largest + 1}", f"size=-{largest + 1}", f"size_min={largest + 1}"):
+            self.assertEqual((MATCH_NONE,), filters(text))
 
     def test_custom_properties_are_compared_as_they_are(self):
         query = load("colour=in:a,b&is_public=true&=&tags=x").query
@@ -73,7 +101,49 @@ class Filters(unittest.TestCase):
         self.assertEqual(["gt", "lt"], [each.op for each in span])
         self.assertEqual(("red", "big"), load("tag=red&tag=%20big%20").query.tags)
 
+    def test_messages(self):
+        one_of = "It must be one of"
+        keys = "id, name, container_format, disk_format, status, size, created_at, updated_at"
+        for text, message in (
+            (
+                "visibility=x",
+                f"Invalid visibility: 'x'. {one_of} private, public, shared, community, all.",
+            ),
+            (
+                "member_status=x",
+                f"Invalid member_status: 'x'. {one_of} pending, accepted, rejected, all.",
+            ),
+            ("sort=x", f"Invalid sort key: 'x'. {one_of} {keys}."),
+            ("sort=name:x", f"Invalid sort direction: 'x'. {one_of} asc, desc."),
+            ("sort_key=name&sort=id", "Old and new sorting syntax cannot be combined"),
+            (
+                "sort_dir=asc&sort_dir=asc",
+                "Number of sort dirs does not match the number of sort keys",
+            ),
+            ("limit=-1", "limit must be an integer, zero or more."),
+            ("name=x:y", "Unable to filter by unknown operator 'x'."),
+            ("x_min=1", "There is no numeric field 'x' to compare."),
+            ("size_max=x", "Unable to filter on a range with a non-numeric value."),
+            (
+                "created_at=x",
+                'Bad "created_at" query filter format. Use ISO 8601 DateTime notation.',
+            ),
+            ("protected=x", "The value of protected must be true or false."),
+            ("locations=x", "Images cannot be filtered by 'locations'."),
+        ):
+            with self.assertRaises(errors.Invalid) as raised:
+                load(text)
+            self.assertEqual(message, str(raised.exception))
+
+    def test_markers(self):
+        for marker in ("", "x" * 37, "a%00"):
+            with self.assertRaises(errors.MarkerNotFound):
+                load(f"marker={marker}")
+        self.assertEqual("x" * 36, load("marker=" + "x" * 36).query.marker)
+        self.assertIsNone(load("").query.marker)
+
     def test_the_number_of_conditions_is_bounded(self):
+        self.assertEqual(256, MAX_CONDITIONS)
         for text in ("tag=t{}", "p{}=v", "created_at=gt:2001"):
             most = "&".join(text.format(n) for n in range(MAX_CONDITIONS))
             load(most)

@@ -1,4 +1,4 @@
-"""The books of the image cache in the database."""
+"""Adds the tables of the image cache."""
 
 from alembic import op
 
@@ -9,6 +9,6 @@ down_revision = "2023_1_expand01"
 
 
 def upgrade() -> None:
-    """Adds the tables of nodes and of what they hold."""
+    """Creates the tables of nodes and of their cached images."""
     tables = [metadata.tables[name] for name in ("node_reference", "cached_images")]
     metadata.create_all(op.get_bind(), tables=tables)

@@ -1,9 +1,9 @@
-"""The oldest schema from which there is a way: what release Liberty had."""
+"""The schema of release Liberty, the oldest one that can be upgraded."""
 
 revision = "liberty"
 down_revision = None
 
 
 def upgrade() -> None:
-    """Only databases that exist are of that time; an empty one gets the newest schema."""
-    raise NotImplementedError("The schema of Liberty is not made any more.")
+    """Never runs: an empty database begins with the snapshot."""
+    raise NotImplementedError("The schema of Liberty cannot be created.")

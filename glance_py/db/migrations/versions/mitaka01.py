@@ -1,4 +1,4 @@
-"""Images are listed in the order of their times."""
+"""Indexes for lists of images in the order of their times."""
 
 from glance_py.db.migrations.schema_operations import add_columns
 
@@ -7,7 +7,7 @@ down_revision = "liberty"
 
 
 def upgrade() -> None:
-    """Indexes for those orders."""
+    """Creates the indexes."""
     add_columns(
         "images", index={"created_at_image_idx": "created_at", "updated_at_image_idx": "updated_at"}
     )

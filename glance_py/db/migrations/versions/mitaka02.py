@@ -1,4 +1,4 @@
-"""Metadata definitions for servers have the name of the resource today."""
+"""Metadata definitions for servers use the current name of the resource type."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Whether an image is public is a visibility now."""
+"""Removes the flag that visibility replaces."""
 
 from alembic import op
 
@@ -12,7 +12,7 @@ depends_on = "ocata_expand01"
 
 
 def upgrade() -> None:
-    """Moves what is not moved yet, then removes the old column."""
+    """Sets visibility where it is not set yet, then drops ``is_public``."""
     connection = op.get_bind()
     drop_triggers("insert_visibility", "update_visibility")
     data_migrations.VISIBILITY.migrate(connection)

@@ -1,4 +1,4 @@
-"""Four visibilities instead of public or not."""
+"""Adds visibility, with four values instead of public or not."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,7 @@ branch_labels = "expand"
 
 
 def upgrade() -> None:
-    """Adds the column; what is new need not say any more whether it is public."""
+    """Adds the column; new rows need not set ``is_public`` any more."""
     visibility = sa.Enum("private", "public", "shared", "community", name="image_visibility")
     visibility.create(op.get_bind(), checkfirst=True)
     add_columns(

@@ -1,4 +1,4 @@
-"""Artifacts are not part of this service any more."""
+"""Removes artifacts, which are no longer part of this service."""
 
 from alembic import op
 
@@ -6,7 +6,7 @@ revision = "pike_contract01"
 down_revision = "ocata_contract01"
 depends_on = "pike_expand01"
 
-#: Those that refer to others first.
+#: Tables that refer to others come first.
 _TABLES = (
     "artifact_blob_locations",
     "artifact_properties",
@@ -18,6 +18,6 @@ _TABLES = (
 
 
 def upgrade() -> None:
-    """Removes their tables."""
+    """Drops their tables."""
     for table in _TABLES:
         op.drop_table(table, if_exists=True)

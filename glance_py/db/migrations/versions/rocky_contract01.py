@@ -1,4 +1,4 @@
-"""Nothing has to go."""
+"""Removes nothing."""
 
 revision = "rocky_contract01"
 down_revision = "queens_contract01"
@@ -6,4 +6,4 @@ depends_on = "rocky_expand01"
 
 
 def upgrade() -> None:
-    """Marks the release; its tables are those of the one before."""
+    """Does nothing: the tables are those of the release before."""

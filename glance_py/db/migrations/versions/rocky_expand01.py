@@ -1,4 +1,4 @@
-"""Images can be hidden from lists."""
+"""Adds the flag that hides images from lists."""
 
 import sqlalchemy as sa
 
@@ -9,7 +9,7 @@ down_revision = "queens_expand01"
 
 
 def upgrade() -> None:
-    """Adds the flag; no image is hidden."""
+    """Adds the column; no image is hidden."""
     add_columns(
         "images",
         sa.Column("os_hidden", sa.Boolean(), nullable=False, server_default=sa.false()),

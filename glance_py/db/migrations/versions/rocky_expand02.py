@@ -1,4 +1,4 @@
-"""Hashes of any algorithm beside the MD5 checksum."""
+"""Adds a hash of any algorithm besides the MD5 checksum."""
 
 import sqlalchemy as sa
 
@@ -9,7 +9,7 @@ down_revision = "rocky_expand01"
 
 
 def upgrade() -> None:
-    """Adds algorithm and value; images that exist have none."""
+    """Adds the columns; existing images have no hash."""
     add_columns(
         "images",
         sa.Column("os_hash_algo", sa.String(64)),

@@ -1,4 +1,4 @@
-"""Locations name their store by the word of today."""
+"""Locations name their store with the key "store"."""
 
 from alembic import op
 
@@ -10,5 +10,5 @@ depends_on = "train_expand01"
 
 
 def upgrade() -> None:
-    """Moves what is not moved yet."""
+    """Renames the key where it is not renamed yet."""
     data_migrations.STORE_OF_LOCATION.migrate(op.get_bind())

@@ -1,4 +1,4 @@
-"""Tasks know their image, and who asked."""
+"""Adds the image, the request and the user to tasks."""
 
 import sqlalchemy as sa
 
@@ -9,7 +9,7 @@ down_revision = "ussuri_expand01"
 
 
 def upgrade() -> None:
-    """Adds the columns; tasks that exist know nothing."""
+    """Adds the columns; they are null in existing tasks."""
     add_columns(
         "tasks",
         sa.Column("image_id", sa.String(36)),

@@ -1,8 +1,8 @@
-"""Nothing is added."""
+"""Adds nothing."""
 
 revision = "zed_expand01"
 down_revision = "yoga_expand01"
 
 
 def upgrade() -> None:
-    """Marks the release; its tables are those of the one before."""
+    """Does nothing: the tables are those of the release before."""

@@ -1,7 +1,7 @@
-"""An image as plain data, its states and which state may follow which.
+"""An image as plain data, its states and the allowed transitions between them.
 
-Nobody assigns to the fields of an image that was read: what shall differ is
-described by a :class:`~glance_py.domain.change.ImageChange` and applied by the DAL.
+No code assigns to the fields of an image that was read: an update is described by an
+:class:`~glance_py.domain.change.ImageChange` and applied by the DAL.
 """
 
 from __future__ import annotations

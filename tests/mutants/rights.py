@@ -9,6 +9,7 @@ from __future__ import annotations
 TARGETS: dict[str, frozenset[str] | None] = {
     "glance_py/domain/visibility.py": None,
     "glance_py/layers/authorization.py": None,
+    "glance_py/layers/checks.py": None,
     "glance_py/layers/ownership.py": None,
     "glance_py/layers/policy.py": None,
     "glance_py/layers/metadefs_authorization.py": None,
@@ -34,7 +35,9 @@ TARGETS: dict[str, frozenset[str] | None] = {
 
 #: The tests that have to notice, the quickest to notice first.
 TESTS = (
+    "tests/unit/domain/test_visibility.py",
     "tests/unit/layers/test_access.py",
+    "tests/unit/layers/test_checks.py",
     "tests/unit/layers/test_authorization.py",
     "tests/unit/layers/test_policy.py",
     "tests/unit/layers/test_metadefs.py",

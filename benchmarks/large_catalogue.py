@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""What pages cost in a catalogue of 200,000 images: time, rows looked at, access paths.
+"""Measures pages of lists with 200,000 images: time, rows read, access paths.
 
     benchmarks/large_catalogue.py --url URL [--count N] [--only TEXT] [--indexes]
 
-URL names a database on PostgreSQL or MariaDB.  An empty one gets the schema and N images
-(20 properties, 5 tags, 1 or 2 locations); one that has images is used as it is.  Never give
-it a database that you need.  Add ?local_infile=1 to MariaDB's URL to fill it.
+URL names a database on PostgreSQL or MariaDB.  In an empty database the schema and N images are
+created (20 properties, 5 tags, 1 or 2 locations); a database with images is used without changes.
+Do not use it on a database with data that you need.  Add ?local_infile=1 to MariaDB's URL to fill
+it.
 
---indexes first adds what 'glance-manage db indexes --add' adds.  Where these are there,
-the paths that are to be quick are judged, and the exit code is 1 if one scans a table.
+--indexes first adds the indexes of 'glance-manage db indexes --add'.  If these exist, the exit code
+is 1 when one of the queries that must not scan a table does.
 """
 
 import argparse
@@ -35,12 +36,12 @@ from glance_py.domain.query import Filter, ImageQuery
 
 EPOCH = datetime.datetime(2020, 1, 1)
 NAMESPACE = uuid.UUID("4b1f8e2e-7d64-4a0e-9a3c-7e0f1f5a6c11")
-#: Who reads more rows of a table without an index has scanned it, and who walks along an index
-#: from its end for more rows than the widest window has.
+#: A query that reads more rows than this has scanned a table or an index: more than the widest
+#: window of a list has.
 SCAN, WALK = 1000, list_query.MAX_WINDOW_SIZE + 1
-#: Paths that are not to be quick, by what their names hold.
+#: Parts of the names of queries that may scan a table.
 EXEMPT = ("two properties", "status queued", "disk_format", "larger than", "sorted by size")
-#: So many images are deleted, one in twenty-one.
+#: The number of deleted images, one in twenty-one.
 DELETED = 21
 DISTROS = (
     "debian",
@@ -65,7 +66,7 @@ def image_id(number):
 
 
 def owner(number):
-    """Half belong to one project, most of the rest to twenty, some to two thousand small ones."""
+    """Half of the images belong to one project, most others to twenty, some to two thousand."""
     if number % 2:
         return "big"
     return f"small-{number % 4001}" if number % 10 == 0 else f"middle-{number // 2 % 20}"
@@ -92,7 +93,7 @@ def status(number):
 
 
 def common_columns(table, number):
-    """What every row that belongs to image ``number`` holds."""
+    """The columns of each row that belongs to image ``number``."""
     when = EPOCH + datetime.timedelta(seconds=number)
     gone = number % DELETED == 0
     return {
@@ -156,7 +157,7 @@ def locations(number):
 
 
 def members(number):
-    """Three thousand images are shared with one project, three of them with another."""
+    """3,000 images are shared with one project, and three of them with a second one."""
     if visibility(number) == "shared" and number % 44 == 1:
         yield {"member": "sees-many", "can_share": False, "status": "accepted"}
     if number in (44_045, 88_045, 132_089):
@@ -176,10 +177,10 @@ CONTENTS = (
 
 
 def seed(database, count):
-    """Fill an empty database with ``count`` images and, on top, those that are deleted."""
+    """Create ``count`` images in an empty database, and additional deleted ones."""
     numbers = list(range(1, count * DELETED // (DELETED - 1) + 1))
     if database.dialect == "mysql":
-        # Its tables lie in the order of their keys.
+        # InnoDB stores tables in the order of their primary keys.
         numbers.sort(key=image_id)
     for start in range(0, len(numbers), 10_000):
         part = numbers[start : start + 10_000]
@@ -198,7 +199,7 @@ def seed(database, count):
 
 
 def load(database, table, found):
-    """Both servers read the same text."""
+    """Load rows by COPY or LOAD DATA, which accept the same text."""
     columns = ", ".join(found[0])
     with tempfile.NamedTemporaryFile("w+") as file, database.engine.connect() as connection:
         file.writelines("\t".join(map(to_copy_text, row.values())) + "\n" for row in found)
@@ -220,7 +221,7 @@ def to_copy_text(value):
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
-# --- Questions -------------------------------------------------------------------------------
+# --- Queries ---------------------------------------------------------------------------------
 
 BIG = RequestContext(project_id="big")
 MIDDLE = RequestContext(project_id="middle-3")
@@ -240,7 +241,7 @@ def sort_by(key, direction="asc"):
 
 
 def list_queries():
-    """(name, who asks, what for)"""
+    """Yields (name, caller, query)."""
     for name, ctx in (
         ("half of the catalogue", BIG),
         ("a twentieth", MIDDLE),
@@ -311,7 +312,7 @@ def checksum(number):
 
 
 def fixed_queries():
-    """(name, statement, values): what quotas count, and what belongs to a page."""
+    """Yields (name, statement, values) of the queries for quotas and for the rows of a page."""
     for resource, statement in usage._BY_RESOURCE.items():
         for owner in ("big", "middle-3", "small-10"):
             yield f"usage of {resource}: {owner}", statement, {"owner": owner}
@@ -324,7 +325,7 @@ def fixed_queries():
 
 @contextlib.contextmanager
 def recorded_statements(connection):
-    """The statements that ``connection`` runs meanwhile."""
+    """Records the statements that ``connection`` executes inside the block."""
     done = []
 
     def note(conn, cursor, statement, parameters, context, executemany):
@@ -336,7 +337,7 @@ def recorded_statements(connection):
 
 
 def measure_ms(work):
-    """Milliseconds of one call with a warm cache: the median of some."""
+    """Median time of one call with a warm cache, in milliseconds."""
     times = [time_once_ms(work)]
     if times[0] > 1500:
         return times[0]
@@ -353,7 +354,7 @@ def time_once_ms(work):
 
 
 def explain(connection, statement, values):
-    """(rows looked at, blocks, plan in short, did it scan) of one statement."""
+    """(rows read, blocks read, short plan, True for a scan) of one statement."""
     if connection.dialect.name == "postgresql":
         [plan] = connection.exec_driver_sql(
             "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + statement, values
@@ -372,7 +373,7 @@ def explain(connection, statement, values):
 
 
 def steps_of_postgresql(node):
-    """(rows looked at, what is done, from one end on?) from the first thing that happens."""
+    """Yields (rows read, step, True for a walk from one end of an index), innermost step first."""
     for child in node.get("Plans", ()):
         yield from steps_of_postgresql(child)
     kind, loops = node["Node Type"], node["Actual Loops"]
@@ -405,7 +406,7 @@ def steps_of_mariadb(node):
 
 
 def report(name, milliseconds, looked, pages, steps, scans):
-    """Print one line; did a path scan that is to be quick?"""
+    """Print one line; returns True when a query scanned that must not."""
     blocks = "" if pages is None else f"{pages:8}"
     wrong = scans and not any(part in name for part in EXEMPT)
     mark = "SCAN " if wrong else ""
@@ -422,7 +423,7 @@ def page(database, name, ctx, wanted):
         deep = deep.order_by(column.asc() if direction == "asc" else column.desc()).offset(100_000)
         with database.engine.connect() as connection:
             marker = connection.scalar(deep.limit(1))
-        # The administrator's place, since whoever asks must see the marker.
+        # The marker must be visible to the caller; an administrator sees all images.
         query = ImageQuery(limit=20, **{**wanted, "marker": marker})
     after = None
     with database.engine.connect() as connection:
@@ -454,10 +455,10 @@ def number(database, name, statement, values):
 
 
 def creates(database, count=500):
-    """What it costs to create an image of 20 properties, 5 tags and a location."""
+    """Print the time to create an image with 20 properties, 5 tags and a location."""
     images, times = sql_repositories(database).images, []
     for n in range(count):
-        # Random keys and values, as they come from many users.
+        # Random keys and values, like those of many users.
         made = Image(
             str(uuid.uuid4()),
             name=f"made-{uuid.uuid4()}",
@@ -492,7 +493,7 @@ def main():
     )
     parser.add_argument("--url", required=True)
     parser.add_argument("--count", type=int, default=200_000)
-    parser.add_argument("--only", default="", help="names that contain this")
+    parser.add_argument("--only", default="", help="run only queries whose names contain this")
     parser.add_argument("--indexes", action="store_true", help="add the optional indexes first")
     arguments = parser.parse_args()
     database = Database(create_engine(arguments.url))

@@ -1,11 +1,10 @@
-"""What a registry costs: CPU of an API process per request, with and without one, in one run.
+"""Measures the CPU time of an API process per request, with and without a registry.
 
     python -m benchmarks.registry [--seconds 3]
 
-Requests go through the whole pipeline of an API in this process, over a thousand
-images (see ``tests/budget/cases.py``).  Without a registry it has SQLite below
-it; with one, HTTP to a glance-registry process over the same database.  The CPU
-of the registry itself is read from /proc.
+The requests pass the complete pipeline of an API in this process, with a thousand images in the
+database (``tests/budget/cases.py``).  Without a registry the API uses SQLite; with one, it sends
+HTTP requests to a glance-registry process on the same database, whose CPU time is read from /proc.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 def cases_with_and_without_registry() -> Iterator[
     tuple[RequestCases, RequestCases, RegistryProcess]
 ]:
-    """The cases without and with a registry, and that registry."""
+    """Yields the cases without a registry, those with one, and the registry."""
     with service.configured(behind_registry=False) as (conf, directory):
         database = open_database(conf)
         database.write(fill)
@@ -52,7 +51,7 @@ def cases_with_and_without_registry() -> Iterator[
 
 
 def cpu_of(process: RegistryProcess) -> float:
-    """Seconds of CPU that the registry's processes have used."""
+    """CPU time of the registry's worker processes so far, in seconds."""
     parent = process.process.pid
     children = pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
     fields = [
@@ -61,8 +60,12 @@ def cpu_of(process: RegistryProcess) -> float:
     return sum(int(each[11]) + int(each[12]) for each in fields) / TICK
 
 
-def measure(make: Callable, seconds: float) -> tuple[float, float, int]:
-    """CPU and wall clock of one request in milliseconds, and how many were made."""
+def measure(make: Callable[[], Callable[[], object]], seconds: float) -> tuple[float, float, int]:
+    """CPU and elapsed milliseconds of one request, and the number of requests.
+
+    :param make: prepares a request; returns the function that sends it.
+    :param seconds: how long to repeat.
+    """
     make()()
     cpu = wall = 0.0
     number = 0
@@ -77,10 +80,11 @@ def measure(make: Callable, seconds: float) -> tuple[float, float, int]:
 
 
 def main() -> None:
+    """Measure, and print a table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=3, help="for each case and side")
+    parser.add_argument("--seconds", type=float, default=3, help="time for each case on each side")
     seconds = parser.parse_args().seconds
     logging.disable(logging.WARNING)
     with cases_with_and_without_registry() as (direct, remote, process):

@@ -1,15 +1,13 @@
-"""Which WSGI server carries the service: the measurements behind decision 0002.
+"""Compares WSGI servers: the measurements for decision record 0002.
 
-Starts each server with the same small application and measures what image
-traffic needs: processor time for kept-alive GETs, for uploads with a length and
-in chunks, for a file sent with wsgi.file_wrapper; memory; whether a chunked
-upload that breaks off is noticed; whether an upload in progress survives
-SIGTERM; whether idle connections occupy threads.
+Each server runs the same small application.  Measured are the CPU time of GETs on a kept
+connection, of uploads with a length and in chunks, and of a file that is sent by
+wsgi.file_wrapper; memory; whether an interrupted chunked upload is noticed; whether an upload in
+progress survives SIGTERM; and whether idle connections occupy threads.
 
     python benchmarks/server_choice.py [--python VENV/bin/python] [server ...]
 
-The servers are taken from the given virtual environment; those that are not
-installed there are left out.
+The servers are those of the given virtual environment; servers that are not installed are skipped.
 """
 
 from __future__ import annotations
@@ -35,14 +33,14 @@ PORT = 18999
 CHUNK_SIZE = 4 * MIB
 TICK = os.sysconf("SC_CLK_TCK")
 
-# ------------------------------------------------------------------- the application
+# --- The application -------------------------------------------------------------------------
 
 
 seen = b""
 
 
 def application(environ, start_response):
-    """GET /small, GET /file, PUT anything: what the service does, without the service."""
+    """Answers GET /small, GET /file and PUT with any path like the service."""
     global seen
     if environ["PATH_INFO"] == "/cut":
         seen = b""
@@ -73,7 +71,7 @@ def application(environ, start_response):
 
 
 def pieces(environ):
-    """The body, as the service reads it."""
+    """Yields the body in chunks, as the service reads it."""
     if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", ""):
         try:
             import uwsgi
@@ -91,7 +89,7 @@ def pieces(environ):
         yield chunk
 
 
-# ------------------------------------------------------------------------ the servers
+# --- The servers -----------------------------------------------------------------------------
 
 CHEROOT = (
     "import server_choice, cheroot.wsgi as w, signal\n"
@@ -178,7 +176,7 @@ SERVERS = {
 
 @contextlib.contextmanager
 def running(python, name, file):
-    """Run a server in its own session; yields its process."""
+    """Run a server in a session of its own; yields its process."""
     env = {
         **os.environ,
         "CHOICE_FILE": file,
@@ -218,12 +216,12 @@ def process_stats(process):
 
 
 def cpu(process):
-    """Processor seconds that the server has used, in user and system mode."""
+    """CPU time of the server so far, in user and system mode, in seconds."""
     return sum(int(f[11]) + int(f[12]) for _, f in process_stats(process)) / TICK
 
 
 def peak(process):
-    """Largest memory of one of its processes ever, MiB."""
+    """Highest resident memory of one of its processes, in MiB."""
     worst = 0
     for entry, _ in process_stats(process):
         for line in (entry / "status").read_text().splitlines():
@@ -232,7 +230,7 @@ def peak(process):
     return worst / 1024
 
 
-# ------------------------------------------------------------------------- the client
+# --- The client ------------------------------------------------------------------------------
 
 
 def connect():
@@ -266,7 +264,7 @@ def read_response(sock, discard=False):
 
 
 def send_gets(count):
-    """``count`` GETs on one connection."""
+    """Send ``count`` GETs on one connection."""
     with connect() as sock:
         for _ in range(count):
             sock.sendall(b"GET /small HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -274,7 +272,7 @@ def send_gets(count):
 
 
 def upload(megabytes, chunked, pause=None, path=b"/up"):
-    """One upload; returns how many bytes the server counted."""
+    """Upload zeros; returns the number of bytes that the application counted."""
     chunk = bytes(CHUNK_SIZE)
     with connect() as sock:
         sock.sendall(
@@ -296,11 +294,11 @@ def upload(megabytes, chunked, pause=None, path=b"/up"):
         return int(read_response(sock)[1])
 
 
-# ------------------------------------------------------------------------ measurements
+# --- Measurements ----------------------------------------------------------------------------
 
 
 def result_or_error(what):
-    """The result as text, or why there is none."""
+    """The result of a function as text; the error when it failed."""
     try:
         return what()
     except Exception as error:
@@ -308,7 +306,7 @@ def result_or_error(what):
 
 
 def probe_broken_upload():
-    """What the application saw of a chunked upload whose client went away."""
+    """What the application read of a chunked upload whose client disconnected."""
     with connect() as sock:
         sock.sendall(
             b"PUT /cut HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
@@ -321,7 +319,7 @@ def probe_broken_upload():
 
 
 def probe_stop(python, name, file):
-    """What becomes of an upload during which the server is told to stop."""
+    """The result of an upload during which the server gets SIGTERM."""
     with running(python, name, file) as process:
         threading.Timer(0.5, os.kill, (process.pid, signal.SIGTERM)).start()
         return "finishes" if upload(80, True, pause=0.1) == 80 * MIB else "wrong"

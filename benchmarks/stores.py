@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""What large images cost in each store: MiB/s, CPU time and memory of the service.
+"""Measures large images in each store: MiB/s, CPU time and memory of the service.
 
     benchmarks/stores.py [--gib N] [--directory DIR] [--beside NAME=COMMAND] [store ...]
 
-Starts an S3 service and a Swift (those of the tests), the service with one worker
-and stores ``file``, ``s3`` and ``swift`` (and ``rbd`` where GLANCE_TEST_CEPH_CONF
-names a cluster, see tests/contract/store/test_rbd.py), uploads an image of known
-size to each, downloads it, compares every byte and removes it.  COMMAND starts
-another Image service: it is given a file with the same stores, to be read beside
-its own configuration, and prints its address and the id of its first process.
+Starts the S3 service and the Swift of the tests, and the service with one worker and the stores
+``file``, ``s3`` and ``swift`` (also ``rbd`` if GLANCE_TEST_CEPH_CONF names a cluster, see
+tests/contract/store/test_rbd.py).  An image is uploaded to each store, downloaded, compared byte by
+byte and deleted.  COMMAND starts another Image service: its argument is a configuration file with
+the same stores, which it reads in addition to its own, and it prints its URL and the id of its main
+process.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ if not test_rbd.missing():
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MeasuredService:
-    """An Image service: where it answers, and its first process."""
+    """An Image service: its URL and its main process."""
 
     name: str
     address: str
     process: int
 
     def processes(self) -> list[int]:
-        """Its processes, children's children too."""
+        """The ids of its processes, including all descendants."""
         found = [self.process]
         for each in found:
             with contextlib.suppress(OSError):
@@ -71,7 +71,7 @@ class MeasuredService:
         return found
 
     def cpu(self) -> float:
-        """Seconds of CPU time that its processes have used."""
+        """CPU time of its processes so far, in seconds."""
         used = 0
         for each in self.processes():
             fields = pathlib.Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
@@ -94,7 +94,7 @@ class MeasuredService:
 
     @contextlib.contextmanager
     def request(self, method: str, path: str, body=None, **headers: str):
-        """The answer to a request."""
+        """Send a request; returns the answer."""
         connection = http.client.HTTPConnection(
             urlsplit(self.address).netloc, timeout=900, blocksize=len(CHUNK)
         )
@@ -119,7 +119,7 @@ class MeasuredService:
 
 @contextlib.contextmanager
 def measured(service: MeasuredService, what: str, gib: float) -> Iterator[None]:
-    """Print what the block costs."""
+    """Print rate, CPU time and memory of the block."""
     stopped, highest = threading.Event(), [service.resident_mib()]
 
     def watch() -> None:
@@ -143,7 +143,7 @@ def measured(service: MeasuredService, what: str, gib: float) -> Iterator[None]:
 
 
 def run(service: MeasuredService, store: str, chunks: int, digest: str) -> None:
-    """One image up, down and away."""
+    """Upload, download and delete one image."""
     gib, size = chunks * len(CHUNK) / 2**30, chunks * len(CHUNK)
     image = service.request_json(
         "POST",
@@ -173,7 +173,7 @@ def run(service: MeasuredService, store: str, chunks: int, digest: str) -> None:
 
 
 def compare(answer: http.client.HTTPResponse, chunks: int) -> None:
-    """Read it all and compare it with what was sent."""
+    """Read the whole answer and compare it with the uploaded data."""
     buffer = memoryview(bytearray(len(CHUNK)))
     for _ in range(chunks):
         at = 0
@@ -187,7 +187,7 @@ def compare(answer: http.client.HTTPResponse, chunks: int) -> None:
 
 
 def write_stores(directory: pathlib.Path, volumes: int) -> str:
-    """The configuration of the stores, all but where files go."""
+    """The configuration of the stores, without the directories of files."""
     s3 = urlsplit(seaweed.start(20 + volumes))
     first = urlsplit(swift.start().keystone.partition(",")[0])
     credentials, _, host = first.netloc.rpartition("@")
@@ -214,8 +214,8 @@ def write_stores(directory: pathlib.Path, volumes: int) -> str:
 
 
 def start_service(directory: pathlib.Path, stores: str) -> tuple[MeasuredService, ServerProcess]:
-    """The service with one worker."""
-    # Its first line, DEFAULT, is where the options go.
+    """Start the service with one worker."""
+    # Its first line is [DEFAULT], below which the options are inserted.
     options = stores.partition("\n")[2].replace("backends = ", "backends = local:file, ", 1)
     place = directory / "ours"
     place.mkdir()
@@ -240,7 +240,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--gib", type=float, default=4)
-    parser.add_argument("--directory", help="where all the data lies")
+    parser.add_argument("--directory", help="directory for all data")
     parser.add_argument("--beside", action="append", default=[], metavar="NAME=COMMAND")
     parser.add_argument(
         "stores", nargs="*", default=list(NAMES), metavar="store", help=", ".join(NAMES)
@@ -268,7 +268,7 @@ def main() -> None:
             print(f"{'':12} {'':16} {'MiB/s':>8} {'CPU s/GiB':>10} {'MiB':>8} {'growth':>8}")
             for store in arguments.stores:
                 for each in services:
-                    # What is loaded at the first image is not the large one's.
+                    # Modules are loaded at the first image, which is not measured.
                     warm_up(each, store)
                     run(each, store, chunks, digest.hexdigest())
         finally:

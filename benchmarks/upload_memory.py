@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What a large upload of unknown length costs in memory, under every server.
+"""Measures the memory of a large upload of unknown length, under each server.
 
     benchmarks/upload_memory.py [--gib N] [--limit MIB] [--directory DIR] [server ...]
 
-Sends zeros in chunks of 4 MiB to glance-api, gunicorn and uWSGI (those that are
-installed), each with one worker, into a store that keeps zeros as holes, and
-prints by how much the worker's resident memory grew at its highest.  Ends with
-status 1 when that is more than the limit or the size that was recorded is wrong.
+Uploads zeros in chunks of 4 MiB to glance-api, gunicorn and uWSGI (if they are installed), each
+with one worker, into a store that keeps zeros as holes in a file.  Prints the growth of the
+worker's resident memory at its maximum.  The exit code is 1 when that is above the limit or the
+recorded size is wrong.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def resident_mib(process: int) -> float:
 
 
 class PeakMemory(threading.Thread):
-    """The highest resident memory of a process while the block runs."""
+    """Measures the highest resident memory of a process during the block."""
 
     def __init__(self, process: int) -> None:
         super().__init__(daemon=True)
@@ -71,11 +71,11 @@ def zeros(size: int) -> Iterator[bytes]:
 
 
 def measure(command: list[str], size: int, directory: str | None) -> tuple[float, float, float]:
-    """MiB before the large upload and at its highest, and the seconds that it took."""
+    """Memory before the large upload and its maximum in MiB, and the seconds of the upload."""
     with tempfile.TemporaryDirectory(prefix="glance-", dir=directory) as place:
         server = ServerProcess(place, command, client_timeout=60, options=THIN)
         try:
-            # What is loaded at the first upload is not the large upload's.
+            # Modules are loaded at the first upload, which is not measured.
             if server.upload(server.create(), zeros(16 * CHUNK)) != 204:
                 raise RuntimeError(server.log())
             (worker,) = server.workers()
@@ -98,7 +98,7 @@ def main() -> int:
     )
     parser.add_argument("--gib", type=int, default=5)
     parser.add_argument("--limit", type=float, default=40, help="MiB of growth")
-    parser.add_argument("--directory", help="where the files lie")
+    parser.add_argument("--directory", help="directory for the files")
     parser.add_argument(
         "servers", nargs="*", default=list(SERVERS), metavar="server", help=", ".join(SERVERS)
     )

@@ -1,8 +1,7 @@
-"""The composition root: options in, WSGI application out.
+"""The composition root: builds the WSGI application of a process from its options.
 
-Builds everything that exists once in a process and hands each part to those
-that need it; after that nobody asks where anything comes from.  Holds no
-behaviour of its own.
+Each object that exists once in a process is made here and passed to the constructors that need
+it.  There is no other behaviour in this module.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import functools
 import os
 import time
 import urllib.parse
-from collections.abc import Callable
 from wsgiref.types import WSGIApplication
 
 from oslo_config import cfg
@@ -55,7 +53,7 @@ from glance_store_py.stores import Stores
 
 LOG = logging.getLogger(__name__)
 
-#: What keeps the service from starting; each with a sentence for the operator.
+#: Errors that keep the service from starting; their texts are for the operator.
 START_ERRORS = (
     config.ConfigurationError,
     pipeline.PipelineError,
@@ -68,13 +66,12 @@ START_ERRORS = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ApiService:
-    """The WSGI application and what it is made of.
+    """The WSGI application of an API host, and the objects that it uses.
 
-    Built before or after a server forks its workers; :meth:`begin` is for each
-    worker.
+    Made before or after a server forks its workers; each worker calls :meth:`begin`.
     """
 
-    app: Callable
+    app: WSGIApplication
     deps: Dependencies
     importer: Importer
     prefetcher: Prefetcher | None = None
@@ -82,7 +79,7 @@ class ApiService:
     server_requirements: frozenset[str] = frozenset()
 
     def begin(self) -> None:
-        """Start what runs beside requests in a process that serves."""
+        """Start the background threads of a process that serves requests."""
         reports.start(self.deps.conf, "glance-api")
         importer = self.importer
         build_recovery(self.deps, importer).start()
@@ -96,7 +93,7 @@ def build_recovery(
     clock: Clock = time,
     times: LeaseTimes | None = None,
 ) -> recovery.Recovery:
-    """What finds and ends work that dead processes left."""
+    """The recovery of work that was abandoned by crashed processes."""
     recover_location_import = functools.partial(
         location_import.recover,
         deps.repositories,
@@ -116,20 +113,20 @@ def build_recovery(
     )
 
 
-def build(conf: cfg.ConfigOpts) -> Callable:
+def build(conf: cfg.ConfigOpts) -> WSGIApplication:
     """The WSGI application for ``conf``.
 
-    :raises config.ConfigurationError, pipeline.PipelineError: with a sentence
-        for the operator.
+    :raises config.ConfigurationError, pipeline.PipelineError: an option or the Paste file cannot
+        be used; the text is for the operator.
     """
     return build_service(conf).app
 
 
 def build_service(conf: cfg.ConfigOpts) -> ApiService:
-    """Everything of one process, at rest.
+    """The service of one process, without its background threads.
 
-    :raises config.ConfigurationError, pipeline.PipelineError: with a sentence
-        for the operator.
+    :raises config.ConfigurationError, pipeline.PipelineError: an option or the Paste file cannot
+        be used; the text is for the operator.
     """
     deps = build_dependencies(conf)
     api = gateway.build(deps)
@@ -157,25 +154,25 @@ def build_service(conf: cfg.ConfigOpts) -> ApiService:
 class RegistryService:
     """The WSGI application of a registry."""
 
-    app: Callable
+    app: WSGIApplication
     server_requirements: frozenset[str] = frozenset()
 
     def begin(self) -> None:
-        """Nothing runs beside requests: what dies with an API host, other API hosts bring back."""
+        """Do nothing: a registry has no background threads; recovery runs on API hosts."""
 
 
 def build_registry(conf: cfg.ConfigOpts) -> RegistryService:
-    """The registry over the database of ``conf``.
+    """The registry for the database of ``conf``.
 
-    :raises config.ConfigurationError, pipeline.PipelineError: with a sentence
-        for the operator.
+    :raises config.ConfigurationError, pipeline.PipelineError: an option or the Paste file cannot
+        be used; the text is for the operator.
     """
     from glance_py.registry.server import Registry
 
     if is_remote(conf):
         raise config.ConfigurationError(
-            "[DEFAULT] data_api: a registry that asks a registry would ask itself in the end; "
-            "set sqlalchemy here, and the registry on API hosts."
+            "[DEFAULT] data_api: a registry cannot use another registry; set sqlalchemy here, "
+            "and the registry on API hosts."
         )
     repositories = open_repositories(conf)
     settings = Settings.from_conf(conf)
@@ -187,7 +184,7 @@ def build_registry(conf: cfg.ConfigOpts) -> RegistryService:
 
 
 def staging_free_bytes(stores: Stores) -> int:
-    """How many bytes are free where data waits for its import."""
+    """How many bytes are free in the staging store."""
     stores.health_check(STAGING_STORE)
     url = stores.predict_url(STAGING_STORE, "image") or ""
     found = os.statvfs(os.path.dirname(urllib.parse.urlsplit(url).path))
@@ -195,12 +192,15 @@ def staging_free_bytes(stores: Stores) -> int:
 
 
 def build_dependencies(conf: cfg.ConfigOpts) -> Dependencies:
-    """What the layers work with."""
+    """The objects that layers and background work share.
+
+    :raises ValueError: an option cannot be used; the text names section and option.
+    """
     repositories: Repositories = open_repositories(conf)
     heartbeats = repositories.for_heartbeats
     enforcer = Enforcer(conf)
     stores = Stores.from_config(conf)
-    settings = Settings.from_conf(conf)  # which needs the options of the stores
+    settings = Settings.from_conf(conf)  # reads options that Stores.from_config registers
     uri_filter = UriFilter(settings.uri_filter, functools.partial(service_endpoints, conf))
     stores.set_url_policy(url_policy(uri_filter))
     notifier = Notifier(conf, settings.notifications)
@@ -236,10 +236,10 @@ def build_dependencies(conf: cfg.ConfigOpts) -> Dependencies:
 def build_image_cache(
     deps: Dependencies,
 ) -> tuple[ImageCache, Prefetcher] | tuple[None, None]:
-    """The image cache of this node and what fetches into it; Nones when it has none.
+    """The image cache of this host and its prefetcher; (None, None) when it has no cache.
 
-    It reads the stores for whoever asks first, and on its own account for the
-    queue; who may read what it holds is decided by those who ask it.
+    The cache reads stores as the caller that first requests an image, and as the service for
+    queued images.  It does not check rights: the cache middleware does.
 
     :raises config.ConfigurationError: the directory cannot be used.
     """
@@ -271,26 +271,29 @@ def build_image_cache(
 def api_factory(
     deps: FactoryDependencies, global_conf: dict[str, str], /, **local_conf: str
 ) -> WSGIApplication:
-    """Paste app factory of what ends the pipeline: the v2 API, or the registry."""
+    """Paste app factory of the application at the end of the pipeline: API v2 or registry."""
     return deps.application
 
 
 @functools.cache
-def wsgi_registry() -> Callable:
-    """The same of a registry, from its own configuration file."""
+def wsgi_registry() -> WSGIApplication:
+    """The registry of this process for a WSGI server, built at the first call.
+
+    Reads the configuration files of the registry, see :func:`wsgi_application`.
+    """
     conf = config.load_registry((), cfg.CONF)
     config.setup_logging(conf)
     return build_registry(conf).app
 
 
 @functools.cache
-def wsgi_application() -> Callable:
+def wsgi_application() -> WSGIApplication:
     """The application of this process for a WSGI server, built at the first call.
 
     Reads the files of OS_GLANCE_CONFIG_DIR and uses the process-wide
     ``cfg.CONF``, because libraries in the pipeline look there.
 
-    :raises config.ConfigurationError: there are none.
+    :raises config.ConfigurationError: there are no files.
     """
     conf = config.load(conf=cfg.CONF)
     config.setup_logging(conf)
@@ -300,9 +303,9 @@ def wsgi_application() -> Callable:
 
 
 def prepare_stand_alone(conf: cfg.ConfigOpts) -> None:
-    """Make database and directories when stand-alone was asked for, else nothing.
+    """Create database and directories for ``--stand-alone``; otherwise do nothing.
 
-    An operator's database is never touched: that is what glance-manage is for.
+    An operator's database is created and upgraded by glance-manage only.
     """
     if not config.is_stand_alone(conf):
         return
@@ -315,7 +318,6 @@ def prepare_stand_alone(conf: cfg.ConfigOpts) -> None:
     if migrations.next_phase(database) is not None:
         migrations.upgrade(database)
     LOG.warning(
-        "Stand-alone, as was asked for: everybody is an administrator, and everything "
-        "is kept in %s.",
+        "Stand-alone mode: all callers are administrators, and all data is in %s.",
         conf.state_dir,
     )

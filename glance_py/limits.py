@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
@@ -35,6 +35,8 @@ _MAX_ENTRIES = 1000
 
 #: Seconds that Keystone may take for an answer, unless [oslo_limit] timeout says otherwise.
 TIMEOUT = 5
+#: The names of limits to read: None reads all, which the annotations of the library lack.
+_ALL: Any = None
 _LIMITS_UNKNOWN = "The limits of the project are not known at the moment; try again later."
 
 #: Name of a limit in Keystone -> resource.
@@ -170,13 +172,13 @@ class _LimitCache:
         enforcer = self._get_library_enforcer()
         entry = self._entries.get(None)
         if project is None or entry is None or refresh or self._clock() >= entry[0]:
-            defaults = dict.fromkeys(UNIFIED_LIMITS, 0) | dict(enforcer.get_registered_limits(None))
+            defaults = dict.fromkeys(UNIFIED_LIMITS, 0) | dict(enforcer.get_registered_limits(_ALL))
             self._store_entry(None, defaults, REGISTERED_LIMITS_TTL)
         else:
             defaults = entry[1]
         if project is None:
             return defaults
-        return defaults | dict(enforcer.get_project_limits(project, None))
+        return defaults | dict(enforcer.get_project_limits(project, _ALL))
 
     def _store_entry(self, project: str | None, limits: dict[str, int], seconds: float) -> None:
         if len(self._entries) > _MAX_ENTRIES:

@@ -1,8 +1,7 @@
-"""Looks at bytes that pass by: limits, hashes, inspects, verifies.
+"""Filters for streams of bytes: they limit, hash, inspect and verify data.
 
-A filter sees every chunk before the store does and may raise to stop the
-transfer; it never changes or keeps a chunk.  Filters are composed as a tuple
-by :func:`filtered`.  Where bytes come from and go to is not known here.
+A filter sees every chunk before the store does and may raise to stop the transfer; it neither
+changes nor keeps a chunk.  :func:`filtered` composes filters.
 """
 
 from __future__ import annotations
@@ -12,25 +11,24 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.image import Image
+from glance_py.domain.ports.data import Chunk as Chunk
+from glance_py.domain.ports.data import DataFilter
 from glance_py.settings import FormatSettings
 
 LOG = logging.getLogger(__name__)
 
-#: bytes, or a memoryview of bytes; must not change after it was handed over.
-Chunk = bytes | memoryview
-
-#: Data up to this many bytes is hashed where it arrives; more gets threads.
+#: Data up to this many bytes is hashed in the thread of the request; more is hashed in others.
 _INLINE_BYTES = 256 * 1024
 
-#: Chunks that may wait for a hashing thread.
+#: The most chunks that wait for a hashing thread.
 _QUEUED_CHUNKS = 8
 
-#: An image with all of these announces a signature over its data.
+#: An image with all of these properties has a signature over its data.
 SIGNATURE_PROPERTIES = (
     "img_signature",
     "img_signature_hash_method",
@@ -44,20 +42,20 @@ _MIN_INSPECTED_BYTES = 64 * 1024
 
 
 class StreamFilter:
-    """Base of all filters: sees chunks, and the end of the data."""
+    """Base class of filters; a subclass overrides what it needs."""
 
     def update(self, chunk: Chunk) -> None:
-        """See a chunk; raise a domain error to stop the transfer."""
+        """Called with each chunk; raises a domain error to stop the transfer."""
 
     def finish(self) -> None:
-        """All data has passed; raise a domain error to refuse it."""
+        """Called after the last chunk; raises a domain error to refuse the data."""
 
     def close(self) -> None:
-        """Give back what is held.  Called always, once, last."""
+        """Release resources.  Called once, last, also after an error."""
 
 
 def filtered(
-    source: Iterable[Chunk], filters: Sequence[StreamFilter]
+    source: Iterable[Chunk], filters: Sequence[DataFilter]
 ) -> Generator[Chunk, None, None]:
     """Yield the chunks of ``source``, untouched, after each filter has seen them.
 
@@ -77,7 +75,7 @@ def filtered(
 
 
 class SizeLimit(StreamFilter):
-    """Lets ``maximum`` bytes pass and raises ``error`` at the first one more."""
+    """Raises ``error`` when there are more than ``maximum`` bytes."""
 
     def __init__(self, maximum: int, error: errors.GlanceError) -> None:
         self._left = maximum
@@ -90,15 +88,15 @@ class SizeLimit(StreamFilter):
 
 
 class _Feeder:
-    """Calls ``update`` with chunks in a thread of its own, a few chunks behind."""
+    """Calls ``update`` with chunks in a thread of its own, up to _QUEUED_CHUNKS behind."""
 
     def __init__(self, update: Callable[[Chunk], object]) -> None:
         self._update = update
         self._error: BaseException | None = None
-        # Two queues in C, chunks one way and room the other, are much cheaper
-        # per chunk than one bounded queue.Queue.
-        self._chunks: queue.SimpleQueue = queue.SimpleQueue()
-        self._slots: queue.SimpleQueue = queue.SimpleQueue()
+        # Two queues in C, for chunks and for free slots, take much less time per chunk than one
+        # bounded queue.Queue.
+        self._chunks: queue.SimpleQueue[Chunk | None] = queue.SimpleQueue()
+        self._slots: queue.SimpleQueue[None] = queue.SimpleQueue()
         for _ in range(_QUEUED_CHUNKS):
             self._slots.put(None)
         self._thread = threading.Thread(target=self._run, name="hash", daemon=True)
@@ -118,14 +116,14 @@ class _Feeder:
         self._chunks.put(chunk)
 
     def stop(self) -> BaseException | None:
-        """Wait until all chunks are done; the error that happened, if one did."""
+        """Wait until all chunks are processed; returns the error of ``update``, if any."""
         self._chunks.put(None)
         self._thread.join()
         return self._error
 
 
 class _ParallelFilter(StreamFilter):
-    """Feeds several functions with all chunks, at the same time when there is much data."""
+    """Calls several functions with all chunks, in threads when there is much data."""
 
     def __init__(self, *updates: Callable[[Chunk], object]) -> None:
         self._updates = updates
@@ -185,10 +183,19 @@ class HashFilter(_ParallelFilter):
         return self._hash.hexdigest()
 
 
-class SignatureFilter(_ParallelFilter):
-    """Verifies the signature over the data that the image's properties announce."""
+class SignatureVerifier(Protocol):
+    """The verifiers of cryptography, as cursive returns them."""
 
-    def __init__(self, verifier) -> None:
+    def update(self, data: Chunk, /) -> None: ...
+
+    def verify(self) -> None:
+        """:raises cryptography.exceptions.InvalidSignature: the data does not match."""
+
+
+class SignatureFilter(_ParallelFilter):
+    """Verifies the signature over the data that the properties of the image have."""
+
+    def __init__(self, verifier: SignatureVerifier) -> None:
         self._verifier = verifier
         super().__init__(verifier.update)
 
@@ -203,13 +210,12 @@ class SignatureFilter(_ParallelFilter):
 
 
 def signature_filters(ctx: Caller, image: Image) -> tuple[SignatureFilter, ...]:
-    """The filter that verifies the signature of an image; none when it is not signed.
+    """The filter that verifies the signature of an image; empty when it is not signed.
 
-    Fetches the certificate from the key manager as the caller.
+    Reads the certificate from the key manager with the caller's token.
 
-    :raises errors.Invalid: the announced signature makes no sense.
-    :raises errors.GlanceError: signatures cannot be verified here; nothing is
-        stored unverified.
+    :raises errors.Invalid: the properties do not describe a valid signature.
+    :raises errors.GlanceError: the libraries are not installed; data is never stored unverified.
     """
     if not all(image.properties.get(name) for name in SIGNATURE_PROPERTIES):
         return ()
@@ -234,21 +240,20 @@ def signature_filters(ctx: Caller, image: Image) -> tuple[SignatureFilter, ...]:
 class FormatFilter(StreamFilter):
     """Refuses data that is not what ``disk_format`` says, or is unsafe to use.
 
-    After ``finish``, for a bare disk: ``format`` is the name of the format that was found and
-    ``virtual_size`` the size of the disk in bytes, None when it is not known.
-    Inspection stops as soon as the verdict is clear.
+    After ``finish``, for container format ``bare``: ``format`` is the name of the format that was
+    found and ``virtual_size`` the size of the disk in bytes, None when it is not known.
+    Inspection ends as soon as the format is known.
     """
 
     #: Formats that cannot be told from their data.
     UNDETECTABLE = frozenset({"ami", "ari", "aki", "ploop"})
 
     def __init__(self, image: Image, settings: FormatSettings) -> None:
-        """Inspect the data of ``image`` under the options ``[image_format]``.
+        """Inspect the data of ``image``.
 
-        The data of every container but ``compressed`` must be safe, because a
-        consumer may take it for the disk whatever the container says.  Only a disk
-        that is stored as it is (``bare``) must be of the declared format, and has a
-        virtual size.
+        The data of every container format but ``compressed`` must be safe, because a consumer
+        may use it as a disk whatever the container format is.  Only the data of ``bare`` images
+        must be of the declared format, and has a virtual size.
         """
         from oslo_utils.imageutils import format_inspector
 
@@ -283,7 +288,7 @@ class FormatFilter(StreamFilter):
     @property
     def virtual_size(self) -> int | None:
         size = self._size if self._raw else self._header_size
-        # A header that says nothing about the size says 0.
+        # 0 is a header without a size.
         return size or None
 
     def update(self, chunk: Chunk) -> None:
@@ -312,7 +317,7 @@ class FormatFilter(StreamFilter):
         try:
             self._inspector.read(len(piece))
         except Exception as error:
-            # Only the inspector of the declared format lets its errors through.
+            # Only the inspector of the declared format raises its errors.
             raise errors.InvalidImageFormat(
                 f"The data is not a sound image of disk_format {self._declared}."
             ) from error
@@ -327,7 +332,7 @@ class FormatFilter(StreamFilter):
         self._check_safe(found)
         self.format = str(found)
         if self._declared == "raw":
-            # To the user of a raw image the bytes are the disk, whatever they look like.
+            # The bytes of a raw image are the disk, whatever format they look like.
             self._raw = True
         elif self.format == self._declared:
             self._header_size = found.virtual_size
@@ -339,17 +344,17 @@ class FormatFilter(StreamFilter):
                 raise errors.InvalidImageFormat(text)
             LOG.warning("%s", text)
 
-    def _single_format(self):
+    def _single_format(self) -> Any:
         found = self._inspector.formats
         if len(found) == 1:
             return found[0]
         names = sorted(str(one) for one in found)
         if self._declared == "iso" and names == ["gpt", "iso"]:
-            # A bootable ISO begins with a boot sector.
+            # A bootable ISO image begins with a boot sector.
             return next(one for one in found if str(one) == "iso")
         raise errors.InvalidImageFormat(f"Multiple formats detected: {', '.join(names)}.")
 
-    def _check_safe(self, found) -> None:
+    def _check_safe(self, found: Any) -> None:
         name = str(found)
         try:
             found.safety_check()
@@ -370,7 +375,7 @@ class FormatFilter(StreamFilter):
 
 
 class _OneChunk:
-    """A file-like thing that is read one chunk at a time, as the inspectors want it."""
+    """A file object with one chunk, which is what the inspectors read from."""
 
     chunk = b""
 

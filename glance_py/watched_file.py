@@ -64,7 +64,7 @@ class WatchedFile(Generic[T]):
                 if stat.S_ISDIR(status.st_mode):
                     found.extend(_version(entry.path, entry.stat()) for entry in os.scandir(path))
             except OSError:
-                # It does not exist, or was removed while it was looked at.
+                # It does not exist, or was removed in the meantime.
                 continue
         return found
 

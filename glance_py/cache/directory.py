@@ -24,7 +24,7 @@ from glance_py.domain import errors
 from glance_py.domain.uuids import is_uuid
 
 if TYPE_CHECKING:
-    from glance_py.claims import Clock
+    from glance_py.heartbeat import Clock
 
 #: Seconds to wait for the lock of the directory.
 LOCK_TIMEOUT = 5.0

@@ -83,7 +83,7 @@ class UrlCipher:
         except ValueError:
             pass
         raise errors.GlanceError(
-            "The address of the data of an image cannot be read with metadata_encryption_key."
+            "The URL of a location cannot be decrypted with metadata_encryption_key."
         )
 
     def decrypt_locations(self, images: Iterable[Image]) -> None:

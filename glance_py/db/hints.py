@@ -59,7 +59,7 @@ def _compile_mysql(element: no_index, compiler: SQLCompiler, **options: Any) -> 
 class nulls_first(FunctionElement[Any]):  # noqa: N801 - reads like an SQL function
     """An ORDER BY term in which NULL is less than any value, as SQLite and MySQL have it.
 
-    Only PostgreSQL must be told; a term with NULLS FIRST can use an index that has them first
+    Only PostgreSQL needs the words; a term with NULLS FIRST can use an index that has them first
     (``indexes.py``).
     """
 

@@ -30,7 +30,7 @@ class SharedTransaction:
         self._error: BaseException | None = None
 
     def is_on(self, engine: sa.Engine) -> bool:
-        """Does it write through ``engine``?"""
+        """True when it writes through ``engine``."""
         return self._engine is engine
 
     def write(self, work: Work[T], lock: str | None) -> T:

@@ -1,5 +1,5 @@
-"""Images, members and tasks as plain data, and the rules they obey.
+"""Images, members and tasks as plain data, and the rules that hold for them.
 
-This room imports nothing but the standard library: no database, no HTTP, no
-configuration.  Everything else in the service is written in its terms.
+This package imports the standard library only: no database, no HTTP, no configuration.
+All other packages use its types.
 """

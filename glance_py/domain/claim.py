@@ -103,7 +103,7 @@ class ClaimRelease:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class HeldClaim:
-    """A claim that somebody holds, as an observer sees it.
+    """A claim that a worker holds, as an observer sees it.
 
     ``beats`` changes with every sign of life of the holder.
     """
@@ -120,9 +120,9 @@ class HeldClaim:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class UnclaimedWork:
-    """Work that is recorded as being under way and for which nobody holds a claim.
+    """Work that is recorded as being in progress and for which no claim is held.
 
-    Processes that do not know claims leave such work behind when they die.
+    Processes that do not know claims leave such work behind when they crash.
 
     stamp
         When its record was last changed: a change is a sign of life.
@@ -140,7 +140,7 @@ class ClaimRepository(Protocol):
     def take(self, image_id: str, request: ClaimRequest) -> ClaimGrant:
         """Take the claim of an image that does not exist yet.
 
-        :raises errors.ImageBusy: somebody else holds it.
+        :raises errors.ImageBusy: another worker holds it.
         """
 
     def beat(self, holders: Sequence[str]) -> Sequence[str]:
@@ -171,4 +171,4 @@ class ClaimRepository(Protocol):
         """Take the claim of work without one; None when its record changed since."""
 
     def get(self, image_id: str) -> HeldClaim | None:
-        """The claim of an image; its ``holder`` is empty when nobody holds it."""
+        """The claim of an image; its ``holder`` is empty when it is not held."""

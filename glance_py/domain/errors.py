@@ -28,7 +28,7 @@ class GlanceError(Exception):
 
 
 class Invalid(GlanceError):
-    """The request makes no sense, whoever sends it."""
+    """The request is malformed, independent of the caller."""
 
     text = "The request is not valid."
 
@@ -149,7 +149,7 @@ class StatusConflict(Conflict):
 
 
 class ImageBusy(Conflict):
-    """(image id): somebody else is writing or removing data of the image."""
+    """(image id): another worker is writing or removing data of the image."""
 
     text = "Another request is working on the data of image %s; try again when it has ended."
 
@@ -170,9 +170,9 @@ class ImportActive(Conflict):
 
 
 class TaskAlreadyFinished(Conflict):
-    """(task id): whoever works on the task has lost it."""
+    """(task id): another worker ended the task; raised to the worker that executes it."""
 
-    text = "Task %s was ended by somebody else."
+    text = "Task %s was ended by another worker."
 
 
 class LastLocation(Conflict):
@@ -245,8 +245,8 @@ class DatabaseUnavailable(GlanceError):
 class OutcomeUnknown(DatabaseUnavailable):
     """The answer to a write was lost: the write may have been done, and may still be done.
 
-    Whoever gets this must read the record before acting on either assumption.  All other
-    errors of a write mean that nothing of it was done.
+    The caller must read the record before it acts on either assumption.  All other errors of a
+    write mean that no part of it was applied.
     """
 
     text = (
@@ -283,7 +283,7 @@ class CorruptImageData(GlanceError):
 
 
 class TaskCancelled(Conflict):
-    """(reason): whoever works on a task has no reason to go on."""
+    """(reason): the task was cancelled; raised to the worker that executes it."""
 
     text = "The task was given up."
 

@@ -1,7 +1,7 @@
-"""An image as plain data, its states and which state may follow which.
+"""An image as plain data, its states and the allowed transitions between them.
 
-Nobody assigns to the fields of an image that was read: what shall differ is
-described by a :class:`~glance_py.domain.change.ImageChange` and applied by the DAL.
+No code assigns to the fields of an image that was read: an update is described by an
+:class:`~glance_py.domain.change.ImageChange` and applied by the DAL.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import dataclasses
 import datetime
 import enum
 from collections.abc import Mapping
+from typing import Any
 
 from glance_py.domain import errors
 from glance_py.domain.claim import ClaimGrant
@@ -83,10 +84,10 @@ class Location:
     """
 
     url: str
-    metadata: dict = dataclasses.field(default_factory=dict)
+    metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
     status: str = "active"
     id: int | None = None
-    extra: dict = dataclasses.field(default_factory=dict)
+    extra: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def store(self) -> str | None:

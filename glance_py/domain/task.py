@@ -1,7 +1,6 @@
-"""A piece of work that goes on after its request was answered, and its states.
+"""A task: work that continues after the response to its request, and its states.
 
-A task tells how far it has come and, when it failed, why.  Who works on it and
-how is the business of ``importing``.
+``importing`` runs tasks.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import dataclasses
 import datetime
 import enum
 from collections.abc import Mapping
+from typing import Any
 
 IMPORT, API_IMAGE_IMPORT, LOCATION_IMPORT = "import", "api_image_import", "location_import"
 TYPES = (IMPORT, API_IMAGE_IMPORT, LOCATION_IMPORT)
@@ -26,7 +26,7 @@ class TaskStatus(enum.StrEnum):
 
 STATUSES = tuple(TaskStatus)
 
-#: States in which a worker owes an end to the task.
+#: States of a task whose end has not been recorded.
 UNFINISHED = frozenset({TaskStatus.PENDING, TaskStatus.PROCESSING})
 
 
@@ -35,19 +35,19 @@ class Task:
     """One task.  Times are naive UTC.
 
     input, result
-        JSON-ready: what was asked, and what came out of it.
+        JSON values: the parameters of the task, and what it returned.
     message
-        One sentence for people: progress, or the reason of a failure.
+        One sentence for users: progress, or the reason of a failure.
     expires_at
-        When a finished task is forgotten.
+        When a finished task is deleted.
     """
 
     id: str
     type: str
     owner: str
     status: str = "pending"
-    input: Mapping | None = None
-    result: Mapping | None = None
+    input: Mapping[str, Any] | None = None
+    result: Mapping[str, Any] | None = None
     message: str = ""
     image_id: str | None = None
     request_id: str | None = None

@@ -2,7 +2,7 @@
 
 They hold whatever the operator's policy allows.  The layers and the registry use the same
 functions, so that both refuse the same callers with the same messages.  For lists the same rules
-stand in SQL, in ``db/select.py``; the contract suite of the DAL (``tests/contract/dal``)
+stand in SQL, in ``db/visibility.py``; the contract suite of the DAL (``tests/contract/dal``)
 compares the two.
 """
 

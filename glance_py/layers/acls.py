@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-#: Whom everybody may read who has a token.
+#: Visibilities whose data every authenticated project may read.
 _PUBLIC = frozenset({"public", "community"})
 
 

@@ -1,9 +1,8 @@
 """Removing the data of images: only what an image owns, and never half.
 
-A client may have registered an address at which another image has its data
-(OSSN-0065).  Such data stays when the client's image goes.  What cannot be
-removed now keeps its row in state pending_delete, and whoever looks for it
-later calls here again.
+A client may have registered a URL at which another image has its data (OSSN-0065).  Such
+data stays when the client's image is deleted.  Data that cannot be deleted now keeps its row in
+the state pending_delete; the scrubber and recovery try again.
 """
 
 from __future__ import annotations
@@ -119,7 +118,7 @@ class DataDeleter:
         What cannot be removed now is noted, so that it is removed later.
 
         :param names: the names under which the attempts wrote.
-        :param recorded: the locations of the image, which nobody else changes meanwhile.
+        :param recorded: the locations of the image; the claim keeps others from changing them.
         :returns: the URLs of what was removed.
         """
         removed: list[str] = []

@@ -38,7 +38,7 @@ LOG = logging.getLogger(__name__)
 #: Schemes that name files, or references to credentials, of the service itself.
 FORBIDDEN_SCHEMES = frozenset({"file", "filesystem", "swift+config"})
 
-#: Schemes that only services may name: whoever knows a volume's id could read it.
+#: Schemes that only services may name: a caller that knows the id of a volume could read it.
 SERVICE_ONLY_SCHEMES = frozenset({"cinder"})
 
 INVALID_LOCATION = "Invalid location"

@@ -1,4 +1,4 @@
-"""The innermost room of the members' layer stack: operations on an image become records."""
+"""The innermost layer of members: adapts the operations to the member repository."""
 
 from __future__ import annotations
 

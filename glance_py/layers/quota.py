@@ -1,4 +1,4 @@
-"""Is there room?  Counts what an image may have and what a project may store.
+"""Quotas: limits what an image may have and what a project may store.
 
 A project's quota is reserved in the transaction that needs it (``domain/quota``),
 so that those who come at the same time never get more than there is: for an
@@ -129,9 +129,10 @@ class QuotaProxy(InternalImageLayer):
                 dataclasses.replace(_with_filters(upload, [cap]), reservation=reservation),
             )
         if upload.size is None:
-            # One byte tells whether there is any room; oslo.limit lets in what is not announced.
+            # Reserving one byte fails when the quota is used up; with oslo.limit an upload of
+            # unknown size may begin at the limit.
             reservation = dataclasses.replace(reservation, reserve=0 if self._limits else 1)
-        room = ReservationFilter(
+        reserving = ReservationFilter(
             self.inner.update,
             ctx,
             image,
@@ -142,7 +143,7 @@ class QuotaProxy(InternalImageLayer):
         return self.inner.upload(
             ctx,
             image,
-            dataclasses.replace(_with_filters(upload, [cap, room]), reservation=reservation),
+            dataclasses.replace(_with_filters(upload, [cap, reserving]), reservation=reservation),
         )
 
     def _limits_for_upload(self, image: Image, upload: Upload) -> dict[str, int]:
@@ -201,15 +202,14 @@ def _with_filters(upload: Upload, filters: Sequence[StreamFilter]) -> Upload:
 class ReservationFilter(StreamFilter):
     """Reserves quota for an upload as its bytes come, always before they are stored.
 
-    What was announced is held from the beginning.  What was not is held in
-    steps that grow with the image, and that shrink where room gets scarce, so
-    that little is held in vain.
+    An announced size is reserved from the beginning.  An unknown size is reserved in steps
+    that grow with the image and shrink near the limit.
 
     :param record_change: the operation ``update`` of the inner layer.
     :param reservation: what the upload began with.
     :param attempt: the claim of the upload.
-    :param allow_single_overrun: may this upload exceed the limit when nobody else has?  So
-        do unified limits understand data that was not announced.
+    :param allow_single_overrun: True when this upload may exceed the limit that no other
+        upload has exceeded: the rule of unified limits for data of unknown size.
     """
 
     _MIN_STEP, _MAX_STEP = MIB, 64 * MIB
@@ -242,9 +242,9 @@ class ReservationFilter(StreamFilter):
             self._reserve_more()
 
     def _reserve_more(self) -> None:
-        """At least for the bytes that are here.
+        """Reserve at least the bytes that have arrived.
 
-        :raises errors.QuotaExceeded: there is no room for them.
+        :raises errors.QuotaExceeded: they exceed the quota.
         """
         need = self._size - self._reserved
         step = min(max(self._MIN_STEP, self._reserved // 8), self._MAX_STEP)
@@ -260,7 +260,7 @@ class ReservationFilter(StreamFilter):
         except errors.QuotaExceeded:
             if not self._allow_single_overrun:
                 raise
-            # As much more as this step takes: there was no room for it, but nobody was over.
+            # Reserve what this step needs: the quota is used up, but no other upload exceeded it.
             self._reserve(self._size, overrun=need)
             self._overrun = True
 

@@ -187,7 +187,11 @@ class UploadFlow:
             except errors.StoreUnavailable:
                 self._record_leftovers(image.id, store, claim.object_name)
                 raise
-        found = {"size": stored.size, "virtual_size": inspection.virtual_size, **digests.fields()}
+        found: dict[str, object] = {
+            "size": stored.size,
+            "virtual_size": inspection.virtual_size,
+            **digests.fields(),
+        }
         return Location(stored.url, stored.metadata), found
 
     def _record_leftovers(self, image_id: str, store: str | None, name: str) -> None:

@@ -1,8 +1,8 @@
 """Serves whole downloads from the image cache of this host.
 
 Looks the image up and asks the policies as the application does.  A request that is refused,
-conditional or partial, or that the cache cannot serve, goes to the application, which answers it,
-also with the error.  When a DELETE request succeeds, the image is removed from the cache.
+conditional or partial, or that the cache cannot serve, is passed to the application, which answers
+it, also with the error.  When a DELETE request succeeds, the image is removed from the cache.
 """
 
 from __future__ import annotations

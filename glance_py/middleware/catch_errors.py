@@ -32,7 +32,7 @@ class CatchErrors:
     than ``max_request_id_length`` characters.
 
     An exception becomes the answer that :mod:`glance_py.http.faults` has for it, 500 when it is
-    not known there.  An exception after ``start_response`` was called goes to the server.
+    not known there.  An exception after ``start_response`` was called is passed to the server.
     """
 
     def __init__(self, app: WSGIApplication, settings: ApiSettings) -> None:

@@ -161,5 +161,7 @@ class StagingHealthcheck(_Backend):
         """The result; not available when there is not enough."""
         failures = self._failures()
         if failures:
-            return HealthcheckResult(False, "Staging has no room", failures["staging"])
-        return HealthcheckResult(True, "OK", "Staging has room")
+            return HealthcheckResult(
+                False, "Staging has too little free space", failures["staging"]
+            )
+        return HealthcheckResult(True, "OK", "Staging has enough free space")

@@ -13,7 +13,7 @@ LOG = logging.getLogger(__name__)
 
 #: Seconds for which a result is reused.
 RESULT_TTL = 5.0
-#: Seconds after which a check counts as failed; its thread goes on.
+#: Seconds after which a check counts as failed; its thread keeps running.
 PROBE_TIMEOUT = 3.0
 
 

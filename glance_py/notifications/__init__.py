@@ -1,5 +1,4 @@
-"""Telling other services what happened: the way out, and what is said.
+"""Notifications to other services: the queue to the broker, the events and their payloads.
 
-Which events happen, and when, is decided by the layers; nobody ever waits for a
-broker.
+The layers decide which events happen and when; no request waits for a broker.
 """

@@ -1,4 +1,4 @@
-"""Downloads whose bytes are counted, so that somebody can be told how many went out."""
+"""Counts the bytes of downloads for notifications."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from glance_py.domain.ports import Data
 
 
 def count_bytes(data: Data, report: Callable[[int], None]) -> Data:
-    """The same data, without its file, because somebody needs to look at the bytes.
+    """The same data without its file, so that all bytes pass through ``chunks`` and are counted.
 
     :param report: called once, when the transfer is over, complete or not, with
         the number of bytes that were taken.

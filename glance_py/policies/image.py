@@ -144,13 +144,13 @@ RULES = (
     rule(
         "add_image_location",
         SERVICE_OR_MEMBER,
-        "Register data that lies in a store already",
+        "Register data that is already in a store",
         "POST /v2/images/{image_id}/locations",
     ),
     rule(
         "fetch_image_location",
         SERVICE,
-        "Read where the data of an image lies",
+        "Read the locations of the data of an image",
         "GET /v2/images/{image_id}/locations",
     ),
     rule(

@@ -25,7 +25,7 @@ OPTIONS = (
         deprecated_since="Flamingo",
         deprecated_reason="A store per directory says the same and lets users choose.",
         help="Several directories instead of one, each as path or path:priority. New files go "
-        "to the directory with the highest priority that has room; among equals, to the one "
+        "to the directory with the highest priority that has free space; among equals, to the one "
         "with the most free space.",
     ),
     cfg.StrOpt(

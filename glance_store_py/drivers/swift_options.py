@@ -124,7 +124,7 @@ OPTIONS = (
     ),
     cfg.StrOpt(
         "swift_upload_buffer_dir",
-        help="Directory for those files; it needs room for one segment per upload.",
+        help="Directory for those files; it needs space for one segment per upload.",
     ),
     cfg.StrOpt(
         "swift_store_config_file",

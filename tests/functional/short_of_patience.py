@@ -1,18 +1,17 @@
-"""The service that waits less long for stores that fail, for tests of what comes after that."""
+"""The service with shorter pauses for stores that fail, for tests of what comes after them."""
 
 from __future__ import annotations
 
-import functools
 import sys
 
 from glance_py.cmd import api
-from glance_store_py import breaker, guard
+from glance_store_py import guard
 from glance_store_py.drivers import remote
 
 #: Seconds for which a store that is overloaded is asked again.
-remote.PATIENCE = 5.0
-#: Seconds until a store that counts as away is tried again.
-guard.Breaker = functools.partial(breaker.Breaker, pause=3.0)
+remote.RETRY_LATER_SECONDS = 5.0
+#: Seconds for which a store that does not answer is not called.
+guard.BREAKER_SECONDS = 3.0
 
 if __name__ == "__main__":
     sys.exit(api.main())

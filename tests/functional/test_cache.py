@@ -18,6 +18,7 @@ import webob
 
 from glance_py import app, pipeline
 from glance_py.cmd import cache_maintenance, cache_manage
+from glance_py.context import get_admin_context
 from glance_py.db.repositories import sql_repositories as open_repositories
 from glance_py.domain.ports import Data
 from glance_store_py.drivers.file import FileDriver
@@ -338,7 +339,8 @@ class TestManagement(CacheTestCase):
         image_id = self.active()
         self.read(image_id)
         images = open_repositories(self.conf).images
-        images.delete(None, images.get(None, image_id))
+        admin = get_admin_context()
+        images.delete(admin, images.get(admin, image_id))
         self.assertEqual(404, self.ann.call("DELETE", f"/v2/cache/{image_id}").status_int)
         self.assertEqual(204, self.root.call("DELETE", f"/v2/cache/{image_id}").status_int)
         self.assertEqual(404, self.root.call("DELETE", f"/v2/cache/{image_id}").status_int)

@@ -88,7 +88,7 @@ class ServiceTest(unittest.TestCase):
         self.remove("staging")
         status, text = self.ask()
         self.assertEqual(503, status)
-        self.assertIn("Staging has no room", text)
+        self.assertIn("Staging has too little free space", text)
         self.assertNotIn(self.directory, text)
 
 

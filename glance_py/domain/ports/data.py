@@ -1,6 +1,6 @@
-"""Bytes on their way in and out, with what layers hang on them.
+"""Uploads and downloads: streams of bytes, with the callbacks and filters that layers add.
 
-Nothing here holds bytes: sources and chunks are read once.
+Sources and chunks are read once; nothing here keeps bytes.
 """
 
 from __future__ import annotations
@@ -13,57 +13,76 @@ from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 from glance_py.domain.quota import QuotaReservation
 
+#: bytes, or a memoryview of bytes, whose content must not change any more.
+Chunk = bytes | memoryview
+
+
+class DataFilter(Protocol):
+    """Sees data before a store does; ``streams.StreamFilter`` is its implementation."""
+
+    def update(self, chunk: Chunk) -> None:
+        """Called with each chunk; raises a domain error to stop the transfer."""
+
+    def finish(self) -> None:
+        """Called after the last chunk; raises a domain error to refuse the data."""
+
+    def close(self) -> None:
+        """Release resources.  Called once, last, also after an error."""
+
 
 class ClaimGuard(Protocol):
-    """A claim, as far as those need it who write about an attempt."""
+    """A claim, for layers that change the image during an attempt."""
 
-    def guard(self, change: ImageChange, release: bool = False) -> ImageChange: ...
+    def guard(self, change: ImageChange, release: bool = False) -> ImageChange:
+        """``change`` on the condition that this claim is held."""
 
 
 @dataclasses.dataclass(slots=True)
 class UploadAttempt:
-    """The claim under which data is stored, known once it has been taken.
+    """The claim under which data is stored; None until it has been taken.
 
-    Layers that write to the record while data arrives ask it to guard their changes.
+    Layers that change the image while data arrives make their changes conditional on it.
     """
 
     claim: ClaimGuard | None = None
 
     def guard(self, change: ImageChange) -> ImageChange:
-        """``change`` made to happen only while the claim is held."""
+        """``change`` on the condition that the claim is held.
+
+        :raises RuntimeError: it has not been taken yet.
+        """
         if self.claim is None:
-            raise RuntimeError("A write about data that is on its way needs a claim.")
+            raise RuntimeError("A change during an upload needs a claim.")
         return self.claim.guard(change)
 
 
 @dataclasses.dataclass(slots=True)
 class Upload:
-    """Data on its way in.
+    """Data for an image.
 
     source
-        Chunks of bytes, read once and never held.
+        Chunks of bytes, read once.
     size
-        How many bytes were announced, None when unknown.
+        The number of bytes that the client announced, None when it did not.
     store
-        The id of the store that was asked for, None for the default.
+        The id of the store that the client named, None for the default.
     filters
-        Stream filters that layers hang in front of the store, outermost first
-        (see ``streams.py``).
+        Filters that layers add, outermost first; they see the data before the store.
     on_step
-        Called with the name of a step and the image after the step has really
-        been made: "saving", "prepare", "upload", "activate", "active".
+        Called after each step with its name and the image as it is then: "saving", "prepare",
+        "upload", "activate", "active"; "uploading" for staged data; "queued" after a failure.
     on_failure
         Called with one sentence when the data could not be stored.
     reservation
-        What must be left of the project's quotas when the data begins to come.
+        What the project may use of its quotas once the upload has begun.
     attempt
-        The claim under which the data is stored.  Whoever calls ``add_copy`` has it.
+        The claim under which the data is stored; callers of ``add_copy`` provide it.
     """
 
     source: Iterable[bytes]
     size: int | None = None
     store: str | None = None
-    filters: tuple = ()
+    filters: tuple[DataFilter, ...] = ()
     on_step: Callable[[str, Image], None] = lambda step, image: None
     on_failure: Callable[[str], None] = lambda reason: None
     reservation: QuotaReservation | None = None
@@ -72,9 +91,10 @@ class Upload:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Download:
-    """Which bytes are wanted: ``start`` inclusive, ``stop`` exclusive or None
+    """The range of bytes to read, and from which stores.
 
-    for the end; ``prefer`` names stores in the order they should be tried.
+    ``start`` is inclusive; ``stop`` is exclusive, None for the end of the data.  ``prefer`` has the
+    ids of stores in the order in which they are tried first.
     """
 
     start: int = 0
@@ -84,12 +104,11 @@ class Download:
 
 @dataclasses.dataclass(slots=True)
 class Data:
-    """Bytes on their way out.
+    """Data of an image that is being read.
 
-    ``chunks`` yields exactly ``length`` bytes or raises; ``close`` must be
-    called.  ``file`` is an open file positioned at the first byte when the
-    store has one and nobody needs to look at the bytes: then the server may
-    send it without reading it.
+    ``chunks`` yields exactly ``length`` bytes or raises; ``close`` must be called.  ``file`` is an
+    open file at the first byte, when the store has one and no layer reads the bytes: the server
+    may send it with sendfile.
     """
 
     chunks: Iterator[bytes]

@@ -141,8 +141,8 @@ class ImageRepository(Protocol):
     query.  ``create`` raises Duplicate for an id that was ever used.
     ``update`` applies a change atomically and returns the image as it is then;
     it raises ImageNotFound when the image is gone and StatusConflict when
-    ``change.expected`` does not hold.  Both raise QuotaExceeded when there is
-    less room than the reservation asks for.  ``delete`` marks the image and what
+    ``change.expected`` does not hold.  Both raise QuotaExceeded when the
+    reservation exceeds what is left of a quota.  ``delete`` marks the image and what
     belongs to it deleted (status "deleted", or "pending_delete") and raises
     StatusConflict when the image is no longer in one of the ``expected`` states.
     """

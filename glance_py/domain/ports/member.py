@@ -1,4 +1,4 @@
-"""Members of images: what can be asked of them, and of their records."""
+"""The members of images: the operations of a request, and the DAL."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ from glance_py.domain.member import Member
 
 
 class MemberOperations(Protocol):
-    """What can be asked of the members of an image."""
+    """The operations on the members of an image."""
 
     def list(self, ctx: Caller, image: Image) -> Sequence[Member]: ...
 
     def get(self, ctx: Caller, image: Image, member_id: str) -> Member:
-        """The member, for one who wants to look at it."""
+        """The member, for a caller that wants to look at it.
+
+        :raises errors.MemberNotFound: there is none, or the policy does not let the caller see it.
+        """
 
     def resolve(self, ctx: Caller, image: Image, member_id: str) -> Member:
-        """The member, for one who will change or remove it.
+        """The member, for a caller that will change or remove it.
 
-        Whoever may not see it and sees the image is told so; for ``get`` there is none.
+        :raises errors.MemberNotFound: there is none.
+        :raises errors.PolicyForbids: the policy does not let the caller see it.
         """
 
     def create(self, ctx: Caller, image: Image, member_id: str) -> Member: ...

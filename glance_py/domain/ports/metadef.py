@@ -1,7 +1,4 @@
-"""Metadata definitions: what can be asked of namespaces and of what lies in them.
-
-Their records have the same operations.
-"""
+"""The operations on metadata namespaces and on what they hold; the DAL has the same ones."""
 
 from __future__ import annotations
 
@@ -21,25 +18,25 @@ from glance_py.domain.metadef import (
 
 
 class NamespaceOperations(Protocol):
-    """What can be asked of metadata namespaces; the DAL for them has the same operations.
+    """The operations on metadata namespaces, of the layers and of the DAL.
 
     ``get``, ``resolve``, ``update`` and ``delete`` may raise errors.NamespaceNotFound, and
     ``create`` and ``update`` errors.Duplicate.
     """
 
     def get(self, ctx: Caller, name: str) -> Namespace:
-        """The namespace and everything in it, for one who wants to look at it."""
+        """The namespace and all that it holds, for a caller that wants to look at it."""
 
     def resolve(self, ctx: Caller, name: str) -> Namespace:
-        """The namespace alone, for one who will ask something else about it."""
+        """The namespace alone, for a caller that will ask another operation about it."""
 
     def list(self, ctx: Caller, query: NamespaceQuery) -> NamespacePage: ...
 
     def create(self, ctx: Caller, namespace: Namespace) -> Namespace:
-        """Record a namespace and its contents, whole or not at all."""
+        """Record a namespace and all its contents, in one transaction."""
 
     def update(self, ctx: Caller, namespace: Namespace, after: Namespace) -> Namespace:
-        """Replace what ``namespace`` says of itself, its name included; not its contents."""
+        """Replace the fields of ``namespace``, its name included, but not its contents."""
 
     def delete(self, ctx: Caller, namespace: Namespace) -> None: ...
 
@@ -58,7 +55,7 @@ NAMESPACE_OPERATIONS: tuple[str, ...] = (
 
 
 class DefinitionOperations(Protocol):
-    """What can be asked of one kind of things in a namespace; the DAL has the same operations.
+    """The operations on definitions of one kind in a namespace, of the layers and of the DAL.
 
     All of them may raise errors.NamespaceNotFound; ``get``, ``update`` and
     ``delete`` errors.DefinitionNotFound; those that write errors.Duplicate.
@@ -86,7 +83,7 @@ class DefinitionOperations(Protocol):
         definitions: Sequence[DefinitionT],
         append: bool,
     ) -> Sequence[DefinitionT]:
-        """Record several at once, beside those that are there or instead of them."""
+        """Record several definitions, in addition to the present ones or in their place."""
 
     def update(
         self, ctx: Caller, namespace: Namespace, name: str, after: DefinitionT
@@ -95,10 +92,10 @@ class DefinitionOperations(Protocol):
     def delete(
         self, ctx: Caller, namespace: Namespace, kind: type[DefinitionT], name: str
     ) -> DefinitionT:
-        """Remove one and return what it was."""
+        """Remove one definition and return it."""
 
     def clear(self, ctx: Caller, namespace: Namespace, kind: Kind) -> None:
-        """Remove all of this kind."""
+        """Remove all definitions of a kind."""
 
 
 DEFINITION_OPERATIONS: tuple[str, ...] = (

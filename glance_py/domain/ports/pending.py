@@ -1,4 +1,4 @@
-"""Data that is to be removed, as the records know it."""
+"""Data that is to be deleted from stores, as the DAL records it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from glance_py.domain.image import Location
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PendingData:
-    """Bytes that are to be removed: of which image, in which state that is, and where."""
+    """Data that is to be deleted: its image, the status of the image, and the location."""
 
     image_id: str
     image_status: str
@@ -19,49 +19,51 @@ class PendingData:
 
 
 class PendingRepository(Protocol):
-    """The DAL for data that is to be removed: nothing is forgotten before it is gone.
-
-    ``restore`` raises ImageNotFound when there is no such deleted image, and
-    CorruptImageData when its data is gone or going.
-    """
+    """The DAL for data that is to be deleted.  A row is kept until its data is deleted."""
 
     def find(
         self, seconds: float, after: int = 0, limit: int = 100, orphaned: bool = False
     ) -> Sequence[PendingData]:
-        """What has been waiting for ``seconds``, from row ``after`` on.
+        """At most ``limit`` rows that are older than ``seconds``, from row ``after`` on.
 
-        ``orphaned``: only what belongs to no image that waits for the scrubber.
+        :param orphaned: only rows of images that the scrubber does not delete.
         """
 
     def add(self, image_id: str, location: Location) -> None:
-        """Data that was never recorded could not be removed; it is to be removed later."""
+        """Record data that no location names and that could not be deleted."""
 
     def begin_removal(self, locations: Collection[Location]) -> Sequence[int]:
-        """From now on ``restore`` leaves these locations alone: their data may be removed.
+        """Keep ``restore`` from restoring these locations, whose data will be deleted.
 
-        The ids of those that are still to be removed; of others it must not be.
+        :returns: the ids of the locations whose data may be deleted.
         """
 
     def cancel_removal(self, locations: Collection[Location]) -> None:
-        """The data at these locations was not removed, and ``restore`` may have it."""
+        """Undo :meth:`begin_removal`: the data was not deleted."""
 
     def mark_deleted(self, locations: Collection[Location]) -> None:
-        """The data at these locations is gone."""
+        """Record that the data at these locations is deleted."""
 
     def unmark(self, locations: Collection[Location]) -> None:
-        """The data at these locations stays after all."""
+        """Record that the data at these locations is not to be deleted."""
 
     def complete_deletion(self, image_id: str) -> bool:
-        """Call an image deleted when nothing of it is left; False when something is."""
+        """Set an image to deleted; returns False when some of its data is left."""
 
     def restore(self, image_id: str, status: str, was: str = "pending_delete") -> None:
-        """Undo the deletion of an image, which left it in state ``was``."""
+        """Undo the deletion of an image.
+
+        :param status: the status that it gets.
+        :param was: the status that its deletion set.
+        :raises errors.ImageNotFound: there is no image in that status.
+        :raises errors.CorruptImageData: its data is deleted or being deleted.
+        """
 
     def is_shared(self, image_id: str, url: str) -> bool:
-        """Does another image have its data at this address?"""
+        """True when a location of another image has this URL."""
 
     def statuses_at(self, image_id: str, url: str) -> Collection[str]:
-        """Of the image's own locations with this address: active, pending_delete, or both."""
+        """The statuses (active, pending_delete) of the image's locations with this URL."""
 
     def any_exist(self, ids: Collection[str]) -> bool:
-        """Is one of these the id of an image whose data may be there?"""
+        """True when one of these is the id of an image whose data may exist."""

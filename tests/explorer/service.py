@@ -548,7 +548,7 @@ class Cluster:
                 )
                 store = dataclasses.replace(store, guard=GuardedDriver(driver, store.id))
             elif store.id == STAGING:
-                driver = FileDriver(store.guard.driver._settings, store.id)
+                driver = FileDriver(store.guard.driver._settings.options, store.id)
                 store = dataclasses.replace(store, guard=GuardedDriver(driver, store.id))
             else:
                 continue

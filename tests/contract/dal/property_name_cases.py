@@ -18,14 +18,14 @@ TASK, HOST = "os_glance_import_task", "os_glance_stage_host"
 class PropertyNameCases:
     def create(self, **properties):
         return self.repositories.images.create(
-            None, Image(str(uuid.uuid4()), owner="p", properties=properties)
+            caller("p"), Image(str(uuid.uuid4()), owner="p", properties=properties)
         )
 
     def properties(self, image):
         return self.repositories.images.get(caller("p"), image.id).properties
 
     def update(self, image, **change):
-        return self.repositories.images.update(None, image, ImageChange(**change))
+        return self.repositories.images.update(caller("p"), image, ImageChange(**change))
 
     def test_another_spelling_never_writes_over_a_property(self):
         for name in ("Code", "code ", "códe", "CODE"):
@@ -35,7 +35,7 @@ class PropertyNameCases:
                     self.update(image, fields={"name": "n"}, set_properties={name: "2"})
                 except errors.Conflict:
                     self.assertEqual({"code": "1"}, self.properties(image))
-                    self.assertIsNone(self.repositories.images.get(None, image.id).name)
+                    self.assertIsNone(self.repositories.images.get(caller("p"), image.id).name)
                 else:
                     self.assertEqual({"code": "1", name: "2"}, self.properties(image))
 

@@ -82,8 +82,9 @@ class QuotaCases:
             CTX, failed, ImageChange.status("queued", expected="saving", size=None)
         )
         self.assertEqual(50, self.repositories.usage.storage("p1"))
-        active = ImageChange.status("active", expected="saving", size=40)
-        active.add_locations = (Location("file:///a"),)
+        active = ImageChange.status("active", expected="saving", size=40).evolve(
+            add_locations=(Location("file:///a"),)
+        )
         self.repositories.images.update(CTX, stored, active)
         self.assertEqual(40, self.repositories.usage.storage("p1"))
         self.repositories.images.delete(CTX, self.save(self.image(), 60, 100))

@@ -125,6 +125,12 @@ class DriverRegistry:
             self._registered[spec.name] = spec
             self.reload()
 
+    def unregister(self, spec: DriverSpec) -> None:
+        """Undo :meth:`register`; nothing happens when the spec was not added by it."""
+        if self._registered.get(spec.name) is spec:
+            del self._registered[spec.name]
+            self.reload()
+
     def reload(self) -> None:
         """Read the entry points again at the next question."""
         for name in ("_entry_points", "_specs", "parsers", "aliases"):

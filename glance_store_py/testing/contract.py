@@ -145,6 +145,7 @@ class DriverContract(TestCase):
         spec = getattr(made, "spec", None)
         if isinstance(spec, DriverSpec):
             DRIVERS.register(spec)
+            self.addCleanup(DRIVERS.unregister, spec)
         made.configure_add()
         self.store = GuardedDriver(made, "contract")
         self.image_id = str(uuid.uuid4())

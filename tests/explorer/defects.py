@@ -12,7 +12,7 @@ from unittest import mock
 from glance_py import claims, recovery
 from glance_py.domain import errors
 from glance_py.importing import importer, rollback
-from glance_py.layers import location
+from glance_py.layers import staging
 from tests.explorer import scheduler
 from tests.explorer.service import SteppedDatabase
 
@@ -32,7 +32,7 @@ def one_name() -> Iterator[None]:
         return image_id
 
     with contextlib.ExitStack() as stack:
-        for module in (claims, location, importer):
+        for module in (claims, staging, importer):
             stack.enter_context(mock.patch.object(module, "object_name", name_of))
         yield
 

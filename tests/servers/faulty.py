@@ -50,7 +50,7 @@ class FaultyProxy:
         self.kill_after_received = self.kill_after_sent = self.break_after_sent = None
         self.received = 0
         self.fail_every, self.status_for_puts = 0, None
-        self.pieces: threading.Semaphore | None = None
+        self.chunks: threading.Semaphore | None = None
         self.asked = 0
         self.hangs_up = False
         self.overloaded = 0
@@ -152,8 +152,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _take_piece(self) -> None:
         """Wait until the service may be so quick; a service that was healed meanwhile may."""
-        if (pieces := self.faulty.pieces) is not None:
-            pieces.acquire()
+        if (chunks := self.faulty.chunks) is not None:
+            chunks.acquire()
 
     def _forward(self) -> None:
         there = http.client.HTTPConnection(self.faulty.target, timeout=60)

@@ -24,7 +24,7 @@ class Clock:
         raise AssertionError("nothing here waits")
 
 
-class ImageRecords:
+class FakeImages:
     """One image; ``answers`` are raised by the next updates, None lets one through.
 
     An OutcomeUnknown in ``answers`` is raised after the change was applied when ``applies``.

@@ -18,7 +18,7 @@ from glance_py.layers.location import LocationProxy
 from glance_py.layers.staging import StagingFlow
 from glance_py.settings import DataSettings, HostSettings, Settings
 from glance_store_py import errors as store_errors
-from tests.unit.layers.data_fakes import CTX, DataStores, Deleter, HeldClaims, ImageRecords, Pending
+from tests.unit.layers.data_fakes import CTX, DataStores, Deleter, FakeImages, HeldClaims, Pending
 
 STAGING = "os_glance_staging_store"
 DATA = b"0123456789"
@@ -36,7 +36,7 @@ class ClaimRows:
 
 class StagingTest(unittest.TestCase):
     def setUp(self) -> None:
-        self.records = ImageRecords(Image("i"))
+        self.records = FakeImages(Image("i"))
         self.claims, self.stores, self.deleter = HeldClaims(), DataStores(), Deleter()
         self.steps: list[str] = []
 
@@ -228,7 +228,7 @@ class DownloadTest(unittest.TestCase):
 
 class ProxyTest(unittest.TestCase):
     def build(self, image: Image, delayed: bool = False, *answers: Exception | None) -> None:
-        self.records = ImageRecords(image, *answers)
+        self.records = FakeImages(image, *answers)
         self.stores, self.deleter, self.pending = DataStores(), Deleter(), Pending()
         claims = HeldClaims()
         recorder = AttemptRecorder(self.records, claims, self.deleter)
@@ -357,7 +357,7 @@ class ProxyTest(unittest.TestCase):
             repositories=types.SimpleNamespace(pending=Pending(), claims=ClaimRows()),
         )
         image = Image("i", disk_format="raw", container_format="bare")
-        records = ImageRecords(image)
+        records = FakeImages(image)
         layer = LocationProxy.build(records, deps)
         active = layer.upload(CTX, image, Upload([DATA]))
         self.assertEqual(("active", "sha256"), (active.status, active.os_hash_algo))

@@ -16,7 +16,7 @@ from glance_py.layers.attempt import AttemptRecorder, failure_message
 from glance_py.layers.upload import UploadFlow
 from glance_py.settings import FormatSettings
 from glance_store_py import errors as store_errors
-from tests.unit.layers.data_fakes import CTX, DataStores, Deleter, HeldClaims, ImageRecords, Pending
+from tests.unit.layers.data_fakes import CTX, DataStores, Deleter, FakeImages, HeldClaims, Pending
 
 DATA = b"0123456789"
 MD5 = hashlib.md5(DATA, usedforsecurity=False).hexdigest()
@@ -30,7 +30,7 @@ class UploadCase(unittest.TestCase):
         self.deleter, self.pending = Deleter(), Pending()
         self.steps: list[str] = []
         self.failures: list[str] = []
-        self.records = ImageRecords(self.image)
+        self.records = FakeImages(self.image)
 
     def flow(self) -> UploadFlow:
         recorder = AttemptRecorder(self.records, self.claims, self.deleter)

@@ -190,7 +190,11 @@ class InjectionTest(unittest.TestCase):
         self.assertEqual({"a": "1", "b": "2"}, change.set_properties)
 
     def test_names_of_the_service_are_left_out(self) -> None:
-        names = ("id", "status", "os_glance_x", "OS_Glance_x", "direct_url", "locations", "stores")
+        names = (
+            *("id", "tags", "locations", "location", "created_at", "updated_at", "deleted_at"),
+            *("self", "file", "schema", "direct_url", "stores", "status", "checksum"),
+            *("os_glance_x", "OS_Glance_x"),
+        )
         [change] = self.changes(inject={"a": "1", **dict.fromkeys(names, "x")})
         self.assertEqual({"a": "1"}, change.set_properties)
         self.assertEqual([], self.changes(inject={"status": "active"}))

@@ -278,13 +278,13 @@ class Faults(Remote):
     def test_slow(self) -> None:
         data = os.urandom(2 * CHUNK_SIZE)
         for operation in (lambda: self.put(data, len(data)), self.get):
-            held = self.faulty.pieces = threading.Semaphore(1)
+            held = self.faulty.chunks = threading.Semaphore(1)
             with concurrent.futures.ThreadPoolExecutor(1) as pool:
                 answer = pool.submit(operation)
                 # One piece went, the next one is awaited; nothing but that piece is missing.
                 eventually(lambda held=held: held._value == 0)
                 self.assertFalse(answer.done())
-                self.faulty.pieces = None
+                self.faulty.chunks = None
                 held.release(10)
                 self.assertIn(answer.result().status, (200, 204), answer.result().body)
         self.assertEqual(data, answer.result().body)

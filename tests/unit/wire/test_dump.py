@@ -164,12 +164,17 @@ class Documents(unittest.TestCase):
         )
         for name, expected in (
             ("checksum", {"type": ["null", "string"], "maxLength": 32}),
+            ("status", {"type": "string"}),
+            ("virtual_size", {"type": ["null", "integer"]}),
             ("os_hash_algo", {"type": ["null", "string"], "maxLength": 64}),
             ("os_hash_value", {"type": ["null", "string"], "maxLength": 128}),
             ("size", {"type": ["null", "integer"]}),
         ):
             shown = {key: properties[name][key] for key in expected}
             self.assertEqual(({**expected}, True), (shown, properties[name]["readOnly"]))
+        for name in ("name", "owner"):
+            self.assertEqual(255, properties[name]["maxLength"])
+        self.assertEqual(255, properties["tags"]["items"]["maxLength"])
         location = properties["locations"]["items"]
         self.assertEqual(
             (["url", "metadata"], 255),

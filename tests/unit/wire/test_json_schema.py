@@ -80,6 +80,8 @@ CASES = (
         {"maximum": 1},
         [(1, None), (2, "is greater than 1"), (1.5, "is greater than 1"), ("z", None), ([], None)],
     ),
+    ({"items": {"type": "string"}}, [("text", None), (1, None), (None, None)]),
+    ({"items": {"type": "integer"}}, [("text", None), ({"a": "b"}, None)]),
     (
         {"items": {"type": "string"}},
         [

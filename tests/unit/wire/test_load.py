@@ -243,6 +243,34 @@ class OperatorProperties(unittest.TestCase):
         resource = self.resource({"protected": {"type": "boolean"}})
         self.assertNotIn("is_base", resource.document()["properties"]["protected"])
 
+    def test_a_base_field_with_annotations_of_its_own(self):
+        schema = IMAGE.document()["properties"]["size"]
+        for more in ({}, {"description": "x"}, {"readOnly": False}, {"is_base": True}):
+            self.assertEqual(
+                len(IMAGE.fields), len(self.resource({"size": {**schema, **more}}).fields)
+            )
+        with self.assertRaisesRegex(SchemaConflict, "gives the image property 'size' another"):
+            self.resource({"size": {**schema, "minimum": 0}})
+
+    def test_required_names_are_defined(self):
+        kernel = {"kernel_id": self.KERNEL}
+        found = self.resource({"properties": kernel, "required": ["kernel_id", "name"]})
+        self.assertEqual(("kernel_id", "name"), found.required)
+        loader = ImageLoader(found)
+        body = {"kernel_id": "ab", "name": "n"}
+        self.assertEqual("n", loader.image(CTX, orjson.dumps(body)).name)
+        for missing in body:
+            rest = {name: value for name, value in body.items() if name != missing}
+            with self.assertRaisesRegex(errors.Invalid, f"lacks '{missing}', which is required"):
+                loader.image(CTX, orjson.dumps(rest))
+        for required in (["x"], ["name", 5], [["name"]], "name", {"name": 1}, None):
+            with self.assertRaisesRegex(SchemaConflict, "required must be a list of properties"):
+                self.resource({"properties": kernel, "required": required})
+
+    def test_a_schema_that_is_none(self):
+        with self.assertRaisesRegex(SchemaConflict, "property 'x' is not valid: "):
+            self.resource({"x": {"type": "nope"}})
+
     def test_unusable_files_stop_the_start(self):
         for document in (b"{", b"[]", {"a": 5}, {"name": {"type": "integer"}}):
             with self.subTest(document=document), self.assertRaises(SchemaConflict):

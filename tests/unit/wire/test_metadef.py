@@ -135,7 +135,8 @@ class LoadTest(unittest.TestCase):
             )
             self.assertRaises(errors.ReadOnlyAttribute, load.load_object, body(**{name: 1}))
         for read in (load.load_property, load.load_tag, load.load_association):
-            self.assertRaises(errors.ReadOnlyAttribute, read, body(created_at="x"))
+            for name in ("created_at", "updated_at"):
+                self.assertRaises(errors.ReadOnlyAttribute, read, body(**{name: "x"}))
 
     def test_a_property_says_what_it_likes_of_what_there_is_to_say(self):
         schema = {
@@ -500,7 +501,12 @@ class QueryTest(unittest.TestCase):
             ("m", None),
             (query.load_tag_query("marker=m").marker, query.load_tag_query("marker=").marker),
         )
-        self.assertRaises(errors.Invalid, query.load_tag_query, "sort_key=owner")
+        for key in ("owner", "schema", "description"):
+            self.assertRaises(errors.Invalid, query.load_tag_query, f"sort_key={key}")
+        for key in ("id", "name", "created_at", "updated_at"):
+            self.assertEqual(key, query.load_tag_query(f"sort_key={key}").sort_key)
+        for key in ("objects", "tags", "self"):
+            self.assertRaises(errors.Invalid, self.load, f"sort_key={key}")
 
     def test_the_resource_type(self):
         self.assertEqual("A", query.load_resource_type("resource_type=A&resource_type=B"))

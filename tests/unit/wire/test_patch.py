@@ -56,6 +56,18 @@ class Patches(unittest.TestCase):
 
 
 class Owners(Patches):
+    def test_messages_of_pointers(self):
+        for path, message in (
+            ("name", 'Pointer `name` does not start with "/".'),
+            ("/a//b", 'Pointer `/a//b` contains adjacent "/".'),
+            ("/a/", 'Pointer `/a/` ends with "/".'),
+            ("/a~2", 'Pointer `/a~2` contains "~" not part of a recognized escape.'),
+            ("/a/b", "Invalid JSON pointer for this resource: '/a/b'"),
+        ):
+            with self.assertRaises(errors.Invalid) as raised:
+                self.read([op("remove", path)])
+            self.assertEqual(message, str(raised.exception))
+
     def test_the_empty_owner_is_none(self):
         change = self.apply(op("replace", "/owner", ""))
         self.assertEqual({"owner": None}, change.fields)
@@ -279,6 +291,13 @@ class Applying(Patches):
         self.assertFalse(self.apply())
         self.assertFalse(self.apply(op("add", "/q", "1"), op("remove", "/q")))
 
+    def test_the_older_form_adds_what_is_new_only(self):
+        v20 = media_types.PATCH_V20
+        change = self.apply({"add": "/new", "value": "x"}, media_type=v20)
+        self.assertEqual({"new": "x"}, change.set_properties)
+        change = self.apply({"remove": "/p"}, {"add": "/p", "value": "w"}, media_type=v20)
+        self.assertEqual(({"p": "w"}, set()), (change.set_properties, change.remove_properties))
+
     def test_what_must_exist_or_must_not(self):
         self.refused(errors.Conflict, op("replace", "/q", "x"))
         self.refused(errors.Conflict, op("remove", "/q"))
@@ -349,6 +368,21 @@ class Locations(Patches):
         change = self.apply(op("replace", "/locations", [self.place("c://3")]))
         self.assertEqual(["c://3"], [each.url for each in change.add_locations])
         self.assertEqual((), change.remove_locations)
+
+    def test_formats_are_needed_by_a_queued_image_alone(self):
+        self.image.disk_format = None
+        self.apply(op("add", "/locations/-", self.place("c://3")))
+
+    def test_the_checksum_of_the_data(self):
+        self.image.status, self.image.locations = "queued", []
+        data = {"os_hash_algo": "sha512", "os_hash_value": SHA}
+        for checksum, possible in (("a" * 32, True), ("g" * 32, False)):
+            place = self.place("c://3", validation_data={**data, "checksum": checksum})
+            if possible:
+                change = self.apply(op("add", "/locations/-", place))
+                self.assertEqual({**data, "checksum": checksum}, change.fields)
+            else:
+                self.refused(errors.Conflict, op("add", "/locations/-", place))
 
     def test_the_same_location_twice(self):
         same = self.place("c://3", metadata={"k": [{"a": 1}, 2]})

@@ -95,6 +95,10 @@ class Filters(unittest.TestCase):
             (("colour", "in:a,b"), ("is_public", "true"), ("", ""), ("tags", "x")), query.properties
         )
 
+    def test_deleted_is_no_filter(self):
+        query = load("deleted=true&marker=m&limit=3&sort=name").query
+        self.assertEqual(((), ()), (query.filters, query.properties))
+
     def test_of_repeated_names_the_last_counts_but_times_are_a_range(self):
         self.assertEqual((Filter("name", "eq", "b"),), filters("name=a&name=b"))
         span = filters("updated_at=gt:2001-01-01&updated_at=lt:2002-01-01")
@@ -224,6 +228,8 @@ class Sorting(unittest.TestCase):
             "sort=name,,size",
             "sort=min_ram:desc",
             "sort=owner",
+            "sort=size,min_disk",
+            "sort_key=protected",
             "sort=name:asc&sort_key=size",
             "sort=name&sort_dir=asc",
             "sort_key=nope",
